@@ -1,0 +1,50 @@
+# Every verb does all of its own set-up: dependencies, the Node it needs, the build.
+node := node scripts/with-node.mjs
+sources := $(shell find src -name '*.ts') package.json scripts/build.mjs
+
+.PHONY: help setup build test types lint unit replay bench generate format image clean
+.DEFAULT_GOAL := help
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+setup: node_modules/.package-lock.json ## install what the lock file names
+
+build: dist/genai-gateway-mcp.mjs ## build dist/
+
+test: types lint unit ## check types, lint, and run all tests
+
+types: setup
+	@$(node) tsc
+
+lint: setup
+	@$(node) biome check --error-on-warnings .
+
+unit: build
+	@$(node) node scripts/test.mjs
+
+replay: build ## run the recorded cases through the built gateway, without key or network
+	@$(node) node --import tsx scripts/replay.ts $(CASES)
+
+bench: build ## measure start-up, added latency and streaming on this machine
+	@$(node) node --import tsx scripts/bench.ts
+
+generate: setup ## write again what is made from the code: tool declarations, schemas, tables
+	@$(node) node --import tsx scripts/generate.ts
+
+format: setup ## format all files
+	@$(node) biome check --write .
+
+image: ## build the container image
+	docker build -t genai-gateway-mcp .
+
+clean: ## remove what was built and installed
+	rm -rf dist node_modules
+
+node_modules/.package-lock.json: package.json package-lock.json scripts/node-runtime/package.json
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+dist/genai-gateway-mcp.mjs: node_modules/.package-lock.json $(sources)
+	@$(node) node scripts/build.mjs > dist.log 2>&1 || { cat dist.log; rm -f dist.log; exit 1; }
+	@rm -f dist.log

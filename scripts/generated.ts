@@ -1,0 +1,92 @@
+import { readFileSync } from 'node:fs'
+import * as z from 'zod/mini'
+import { ProviderConfigFile, variables } from '../src/config.ts'
+import { revisions } from '../src/mcp/handshake.ts'
+import { statelessVersions } from '../src/mcp/stateless.ts'
+import { declarationOf } from '../src/tools/definition.ts'
+import { definitions } from '../src/tools/index.ts'
+
+/** Every file, or part of one, that is made from the code, as it should be. */
+export function generated(): { path: string; text: string }[] {
+  return [
+    { path: 'src/tools/declarations.ts', text: declarationsModule() },
+    { path: 'spec/provider-config.schema.json', text: configSchema() },
+    ...['README.md', 'spec/client.md', 'spec/mcp-server.md'].map((path) => ({ path, text: withTables(path) })),
+  ]
+}
+
+function declarationsModule(): string {
+  return [
+    '// Made by `npm run generate` from the definitions beside it, so that listing the tools needs no schema library.',
+    "import type { ToolDeclaration } from '../tool.ts'",
+    '',
+    '// biome-ignore format: made by a program',
+    `export const declarations: readonly ToolDeclaration[] = ${JSON.stringify(definitions.map(declarationOf))}`,
+    '',
+  ].join('\n')
+}
+
+function configSchema(): string {
+  const schema = {
+    ...z.toJSONSchema(ProviderConfigFile, { io: 'input' }),
+    title: 'PROVIDER_CONFIG of genai-gateway-mcp',
+  }
+  return `${JSON.stringify(schema, undefined, 2)}\n`
+}
+
+const tables: Readonly<Record<string, () => string>> = {
+  variables: () =>
+    table(
+      ['variable', 'meaning', 'default'],
+      variables.map(({ name, meaning, default: value }) => [`\`${name}\``, meaning, value]),
+    ),
+  tools: () =>
+    table(
+      ['tool', 'what it does', 'arguments'],
+      definitions.map(({ name, description, input }) => [
+        `\`${name}\``,
+        description,
+        Object.keys(input.shape)
+          .map((argument) => `\`${argument}\``)
+          .join(' '),
+      ]),
+    ),
+  revisions: () => {
+    const yes = (value: boolean) => (value ? 'yes' : 'no')
+    const rows = Object.entries(revisions).map(([version, revision]) => [
+      version,
+      '`initialize`',
+      yes(revision.batches),
+      yes(revision.annotations),
+      yes(revision.titles),
+      yes(revision.structuredContent),
+      [...revision.content].join(', '),
+    ])
+    const modern = statelessVersions.map((version) => [
+      version,
+      '`_meta` on each request',
+      'no',
+      'yes',
+      'yes',
+      'yes',
+      'all',
+    ])
+    return table(
+      ['revision', 'opening', 'batches', 'annotations', 'titles', 'structured results', 'content blocks'],
+      [...rows, ...modern],
+    )
+  },
+}
+
+/** A document with what stands between its markers made anew. */
+function withTables(path: string): string {
+  return readFileSync(path, 'utf8').replace(
+    /(<!-- table: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g,
+    (_, open: string, name: string, close: string) => `${open}${(tables[name] as () => string)()}\n${close}`,
+  )
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}

@@ -1,0 +1,53 @@
+import { readConfig } from './config.ts'
+import { withLimits } from './extensions/limit.ts'
+import type { Handle } from './handle.ts'
+import { createPool } from './http/pool.ts'
+import { systemClock } from './http/retry.ts'
+import { createRecorder } from './http/tape.ts'
+import { withTimeouts } from './http/timeouts.ts'
+import { createLogger } from './log.ts'
+import { createDirectory } from './pipeline/directory.ts'
+import { createPipeline } from './pipeline/pipeline.ts'
+import { createRouter } from './pipeline/router.ts'
+import { createTranslator } from './pipeline/translator.ts'
+import { createSecrets } from './secrets.ts'
+import type { Tool } from './tool.ts'
+import { createCreateCompletion } from './tools/create-completion.ts'
+import { createCreateEmbedding } from './tools/create-embedding.ts'
+import { createListModels } from './tools/list-models.ts'
+
+export type Chat = { tools: ReadonlyMap<string, Tool>; redact: (text: string) => string }
+
+/** Builds the chat tower from the configuration: what main.ts loads once the first answer is out. */
+export function createChat({ version }: { version: string }): Chat {
+  const config = readConfig()
+  const secrets = createSecrets(
+    [...config.providers.values()].flatMap(({ name, baseUrl, key }) =>
+      key ? [{ provider: name, baseUrl, source: key }] : [],
+    ),
+  )
+  const log = createLogger(config.logLevel, secrets.redact)
+  for (const note of config.notes) log.warn(note)
+  if (config.problem) log.warn(config.problem)
+  log.debug({ version, providers: [...config.providers.keys()] }, 'configured')
+
+  const clock = systemClock
+  const pool = createPool(config.proxy)
+  const taped = config.recordDir
+    ? createRecorder(pool, config.recordDir, secrets.redact, (sentence) => log.error(sentence))
+    : pool
+  const translate = withLimits(createTranslator({ send: withTimeouts(taped), secrets, clock }), clock.now)
+  const directory = createDirectory(
+    (provider, signal) => handle({ kind: 'models', provider }, { signal, streaming: false }),
+    clock.now,
+  )
+  const router = createRouter(config, directory, clock.random)
+  const handle: Handle = createPipeline({ router, translate, clock })
+
+  const tools = [
+    createListModels(config, directory, clock.now),
+    createCreateCompletion(handle, clock.now),
+    createCreateEmbedding(handle, clock.now),
+  ]
+  return { tools: new Map(tools.map((tool) => [tool.name, tool])), redact: secrets.redact }
+}

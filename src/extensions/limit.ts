@@ -1,0 +1,93 @@
+import pLimit, { type LimitFunction } from 'p-limit'
+import type { ProviderConfig } from '../config.ts'
+import { Fault } from '../errors.ts'
+import type { Translate } from '../pipeline/translator.ts'
+
+/** Calls that may wait for a free place at one provider. */
+const maxQueued = 256
+const minuteMs = 60_000
+
+type Gate = { limit: LimitFunction | undefined; bucket: Bucket | undefined }
+
+/** A token bucket over one minute; takes a token or says in how many milliseconds there will be one. */
+type Bucket = { take(): number }
+
+/**
+ * Holds each provider to its configured `maxConcurrency` and `requestsPerMinute`. Over the concurrency a call waits for
+ * its turn; over the queue, or the rate, it is `busy` at once and told when to come back.
+ */
+export function withLimits(translate: Translate, now: () => number): Translate {
+  const gates = new Map<string, Gate>()
+  const gateOf = (provider: ProviderConfig): Gate => {
+    const known = gates.get(provider.name)
+    if (known) return known
+    const gate = {
+      limit: provider.maxConcurrency ? pLimit(provider.maxConcurrency) : undefined,
+      bucket: provider.requestsPerMinute ? createBucket(provider.requestsPerMinute, now) : undefined,
+    }
+    gates.set(provider.name, gate)
+    return gate
+  }
+
+  return async function* limited(ask, route, attempted) {
+    const { limit, bucket } = gateOf(route.provider)
+    const where = { provider: route.target.provider, model: route.target.model || undefined }
+    const waitMs = bucket?.take() ?? 0
+    if (waitMs > 0) {
+      throw new Fault('busy', 'the configured requestsPerMinute are used up', {
+        ...where,
+        retryable: true,
+        retryAfterMs: waitMs,
+      })
+    }
+    if (!limit) return yield* translate(ask, route, attempted)
+    if (limit.pendingCount >= maxQueued) {
+      throw new Fault('busy', `${maxQueued} calls are waiting already`, {
+        ...where,
+        retryable: true,
+        retryAfterMs: 1000,
+      })
+    }
+    const leave = await enter(limit, attempted.signal)
+    try {
+      yield* translate(ask, route, attempted)
+    } finally {
+      leave()
+    }
+  }
+}
+
+/** Waits for a place; resolves with the function that gives it back. A caller that goes away leaves the queue. */
+function enter(limit: LimitFunction, signal: AbortSignal): Promise<() => void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason instanceof Fault ? signal.reason : interrupted())
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    void limit(() => {
+      signal.removeEventListener('abort', onAbort)
+      return signal.aborted ? undefined : new Promise<void>((leave) => resolve(leave))
+    })
+  })
+}
+
+function interrupted(): Fault {
+  return new Fault('unavailable', 'the call was interrupted while it waited for its turn', {
+    cause: 'cancelled',
+    retryable: true,
+  })
+}
+
+function createBucket(perMinute: number, now: () => number): Bucket {
+  let tokens = perMinute
+  let countedMs = now()
+  return {
+    take() {
+      const nowMs = now()
+      tokens = Math.min(perMinute, tokens + ((nowMs - countedMs) / minuteMs) * perMinute)
+      countedMs = nowMs
+      if (tokens < 1) return Math.ceil(((1 - tokens) / perMinute) * minuteMs)
+      tokens -= 1
+      return 0
+    },
+  }
+}

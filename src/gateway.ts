@@ -1,0 +1,99 @@
+/** The vocabulary of the chat tower: what can be asked of a model, and the events that answer it. */
+
+export type Role = 'system' | 'developer' | 'user' | 'assistant' | 'tool'
+
+/** A piece of a message. Binary data is base64, as it came and as it goes. */
+export type Part =
+  | { type: 'text'; text: string }
+  | { type: 'image' | 'audio' | 'file'; data: string; mimeType: string; name?: string | undefined }
+  | { type: 'image-url'; url: string }
+  | { type: 'tool-use'; id: string; name: string; arguments: Record<string, unknown> }
+  | { type: 'tool-result'; id: string; content: Part[]; isError: boolean }
+
+export type ChatMessage = { role: Role; content: Part[] }
+
+export type ToolSpec = {
+  name: string
+  description?: string | undefined
+  inputSchema: Record<string, unknown>
+}
+
+/** How a model's answer is drawn; every field absent means the provider's own default. */
+export type Sampling = {
+  maxTokens?: number | undefined
+  temperature?: number | undefined
+  topP?: number | undefined
+  stop?: readonly string[] | undefined
+  seed?: number | undefined
+}
+
+/** What every ask has: which model, how long it may take, and fields that go to the provider untouched. */
+type AnyAsk = {
+  model?: string | undefined
+  options?: Readonly<Record<string, unknown>> | undefined
+  /** The most that the call may take in all, whatever happens meanwhile. */
+  timeoutMs?: number | undefined
+}
+
+export type ChatAsk = AnyAsk &
+  Sampling & {
+    kind: 'chat'
+    messages: readonly ChatMessage[]
+    reasoningEffort?: string | undefined
+    responseSchema?: Record<string, unknown> | undefined
+    tools?: readonly ToolSpec[] | undefined
+    /** `auto`, `none`, `required`, or the name of a tool. */
+    toolChoice?: string | undefined
+  }
+
+export type TextAsk = AnyAsk & Sampling & { kind: 'text'; prompt: string; suffix?: string | undefined }
+
+export type EmbedAsk = AnyAsk & {
+  kind: 'embed'
+  input: readonly string[]
+  dimensions?: number | undefined
+  encoding: 'float' | 'base64'
+}
+
+export type ModelsAsk = AnyAsk & { kind: 'models'; provider: string }
+
+/** A tool of the provider's own, with its arguments. */
+export type ToolAsk = AnyAsk & { kind: 'tool'; name: string; arguments: Readonly<Record<string, unknown>> }
+
+export type Ask = ChatAsk | TextAsk | EmbedAsk | ModelsAsk | ToolAsk
+export type AskKind = Ask['kind']
+
+export const finishReasons = ['stop', 'length', 'toolCalls', 'contentFilter', 'refusal', 'other'] as const
+export type FinishReason = (typeof finishReasons)[number]
+
+export type Usage = {
+  promptTokens: number
+  completionTokens: number
+  totalTokens: number
+  cachedPromptTokens?: number
+  reasoningTokens?: number
+}
+
+export type ModelInfo = {
+  name: string
+  created?: number
+  ownedBy?: string
+  contextWindow?: number
+  capabilities?: string[]
+}
+
+/**
+ * What a provider's answer is made of, in the order of arrival. `served` tells which route answers and comes first;
+ * every other event may come any number of times unless it says otherwise.
+ */
+export type Event =
+  | { type: 'served'; provider: string; model: string; attempts: number }
+  | { type: 'response'; requestId?: string | undefined; model?: string | undefined }
+  | { type: 'text-delta'; text: string }
+  | { type: 'reasoning-delta'; text: string }
+  | { type: 'tool-call'; id: string; name: string; argumentsText: string }
+  | { type: 'embedding'; index: number; embedding: number[] | string }
+  | { type: 'model'; model: ModelInfo }
+  | { type: 'usage'; usage: Usage }
+  | { type: 'warning'; message: string }
+  | { type: 'finish'; reason: FinishReason; raw?: string | undefined }

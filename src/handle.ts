@@ -1,0 +1,15 @@
+import type { Ask, Event } from './gateway.ts'
+import type { Call } from './tool.ts'
+
+export type { Call }
+
+/** The one shape of work in the chat tower: an ask is answered by a stream of events. */
+export type Handle = (ask: Ask, call: Call) => AsyncIterable<Event>
+
+/** What cuts across all asks: cache, limit, metrics, transformation. */
+export type Middleware = (next: Handle) => Handle
+
+/** Puts middleware around a handle, the first one outermost. */
+export function compose(middleware: readonly Middleware[], handle: Handle): Handle {
+  return middleware.reduceRight((next, wrap) => wrap(next), handle)
+}

@@ -1,0 +1,26 @@
+/** HTTP as values: what a provider wants sent, and what came back. */
+
+export type HttpRequest = {
+  method: 'GET' | 'POST'
+  url: string
+  headers: Record<string, string>
+  body?: string
+  limits: Limits
+}
+
+/** Milliseconds of silence after which a request has failed; see http/timeouts.ts. */
+export type Limits = {
+  firstByteMs: number
+  idleMs: number
+}
+
+export type HttpResponse = {
+  status: number
+  /** Names in lower case; of a repeated header, the first value. */
+  headers: Readonly<Record<string, string>>
+  /** The bytes, chunk by chunk as they came. Ends early only by throwing a Fault. */
+  body: AsyncIterable<Uint8Array>
+}
+
+/** Sends a request and resolves with the head of the response; throws a Fault. */
+export type Send = (request: HttpRequest, signal: AbortSignal) => Promise<HttpResponse>

@@ -1,0 +1,241 @@
+import type { Dispatcher } from 'undici'
+import Agent from 'undici/lib/dispatcher/agent.js'
+import { Fault } from '../errors.ts'
+import type { HttpResponse, Send } from './message.ts'
+
+export type Proxy = { http?: string | undefined; https?: string | undefined; except?: string | undefined }
+
+const connectTimeoutMs = 10_000
+/** Bytes of a body that may wait for their reader before the socket is paused. */
+const highWaterBytes = 256 * 1024
+/** How long, and for how many bytes, a body nobody reads any more may come to its end, so that its socket can be reused. */
+const lingerMs = 100
+const lingerBytes = 64 * 1024
+
+const settings = {
+  // HTTP/1.1: a cancelled call must close its own socket, and with it the spending.
+  allowH2: false,
+  connect: { timeout: connectTimeoutMs },
+  // Silence is measured in http/timeouts.ts, which can tell first byte, idle and a slow reader apart.
+  headersTimeout: 0,
+  bodyTimeout: 0,
+}
+
+/**
+ * The one pool of connections. Redirects are not followed, aborted sockets are destroyed and never return to the pool.
+ * Throws Faults only.
+ */
+export function createPool(proxy: Proxy = {}): Send {
+  let dispatcher: Promise<Dispatcher> | Dispatcher =
+    proxy.http || proxy.https ? createProxyDispatcher(proxy) : (new Agent(settings) as Dispatcher)
+
+  return async (request, signal) => {
+    if (dispatcher instanceof Promise) dispatcher = await dispatcher
+    const through = dispatcher
+    const { origin, pathname, search } = new URL(request.url)
+
+    return new Promise<HttpResponse>((resolve, reject) => {
+      let connection: Dispatcher.DispatchController | undefined
+      let body: Body | undefined
+      const fail = (error: unknown) => {
+        signal.removeEventListener('abort', onAbort)
+        const fault = signal.aborted ? interruption(signal) : faultOf(error, origin, body !== undefined)
+        if (body) body.fail(fault)
+        else reject(fault)
+      }
+      const onAbort = () => {
+        connection?.abort(interruption(signal))
+        fail(signal.reason)
+      }
+      if (signal.aborted) return reject(interruption(signal))
+      signal.addEventListener('abort', onAbort, { once: true })
+
+      through.dispatch(
+        {
+          origin,
+          path: pathname + search,
+          method: request.method,
+          headers: { ...request.headers, 'accept-encoding': 'identity' },
+          ...(request.body === undefined ? {} : { body: request.body }),
+        },
+        {
+          onRequestStart(controller) {
+            connection = controller
+            if (signal.aborted) controller.abort(interruption(signal))
+          },
+          onResponseStart(controller, status, headers) {
+            if (status < 200) return
+            body = createBody(controller)
+            resolve({ status, headers: firstValues(headers), body })
+          },
+          onResponseData(_, chunk) {
+            body?.push(chunk)
+          },
+          onResponseEnd() {
+            signal.removeEventListener('abort', onAbort)
+            body?.end()
+          },
+          onResponseError(_, error) {
+            fail(error)
+          },
+        },
+      )
+    })
+  }
+}
+
+async function createProxyDispatcher(proxy: Proxy): Promise<Dispatcher> {
+  const { default: EnvHttpProxyAgent } = await import('undici/lib/dispatcher/env-http-proxy-agent.js')
+  return new EnvHttpProxyAgent({
+    ...settings,
+    httpProxy: proxy.http ?? '',
+    httpsProxy: proxy.https ?? '',
+    noProxy: proxy.except ?? '',
+  }) as Dispatcher
+}
+
+type Body = AsyncIterableIterator<Uint8Array> & {
+  push(chunk: Uint8Array): void
+  end(): void
+  fail(fault: unknown): void
+}
+
+/** A queue between the socket and its one reader, which pauses the socket while the reader is behind. */
+function createBody(connection: Dispatcher.DispatchController): Body {
+  let queue: Uint8Array[] = []
+  let queuedBytes = 0
+  let ended = false
+  let failure: { fault: unknown } | undefined
+  let wake: (() => void) | undefined
+  let lingering = false
+
+  const arrived = () => {
+    wake?.()
+    wake = undefined
+  }
+  const body: Body = {
+    push(chunk) {
+      queuedBytes += chunk.length
+      if (lingering) {
+        if (queuedBytes > lingerBytes) connection.abort(new Error('unread'))
+        return
+      }
+      queue.push(chunk)
+      if (queuedBytes > highWaterBytes) connection.pause()
+      arrived()
+    },
+    end() {
+      ended = true
+      arrived()
+    },
+    fail(fault) {
+      failure = { fault }
+      arrived()
+    },
+    async next() {
+      for (;;) {
+        const chunk = queue.shift()
+        if (chunk) {
+          queuedBytes -= chunk.length
+          if (connection.paused && queuedBytes < highWaterBytes) connection.resume()
+          return { done: false, value: chunk }
+        }
+        if (failure) throw failure.fault
+        if (ended) return { done: true, value: undefined }
+        await new Promise<void>((resolve) => (wake = resolve))
+      }
+    },
+    async return() {
+      queue = []
+      if (!ended && !failure && !lingering) {
+        lingering = true
+        queuedBytes = 0
+        if (connection.paused) connection.resume()
+        setTimeout(() => ended || connection.abort(new Error('unread')), lingerMs).unref()
+      }
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]: () => body,
+  }
+  return body
+}
+
+function firstValues(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  const values: Record<string, string> = Object.create(null)
+  for (const [name, value] of Object.entries(headers)) {
+    const first = Array.isArray(value) ? value[0] : value
+    if (first !== undefined) values[name.toLowerCase()] = first
+  }
+  return values
+}
+
+/** Whoever aborts may say why with a Fault; without one the caller has gone. */
+function interruption(signal: AbortSignal): Fault {
+  return signal.reason instanceof Fault
+    ? signal.reason
+    : new Fault('unavailable', 'the call was interrupted', { cause: 'cancelled', retryable: true })
+}
+
+/** What undici and Node call it, and what it means. */
+const faults: Readonly<Record<string, (host: string) => Fault>> = {
+  ENOTFOUND: (host) => new Fault('network', `the host ${host} is unknown`, { cause: 'dns' }),
+  EAI_AGAIN: (host) =>
+    new Fault('network', `the name ${host} could not be looked up`, { cause: 'dns', retryable: true }),
+  ECONNREFUSED: (host) =>
+    new Fault('network', `nothing listens at ${host} (connection refused); is the server running?`, {
+      cause: 'connect_refused',
+      retryable: true,
+    }),
+  EHOSTUNREACH: unreachable,
+  ENETUNREACH: unreachable,
+  UND_ERR_CONNECT_TIMEOUT: (host) =>
+    new Fault('timeout', `no connection to ${host} within ${connectTimeoutMs / 1000} s`, {
+      cause: 'connect',
+      retryable: true,
+    }),
+  ECONNRESET: (host) => new Fault('network', `${host} reset the connection`, { cause: 'reset', retryable: true }),
+  EPIPE: (host) => new Fault('network', `${host} reset the connection`, { cause: 'reset', retryable: true }),
+  UND_ERR_SOCKET: (host) =>
+    new Fault('network', `${host} closed the connection before it answered`, {
+      cause: 'closed_early',
+      retryable: true,
+    }),
+  UND_ERR_HEADERS_OVERFLOW: badHttp,
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: badHttp,
+  UND_ERR_INVALID_ARG: (host) =>
+    new Fault('configuration', `the request to ${host} could not be built: check the key and the headers`, {
+      cause: 'bad_header',
+    }),
+}
+
+function unreachable(host: string): Fault {
+  return new Fault('network', `${host} cannot be reached`, { cause: 'unreachable', retryable: true })
+}
+
+function badHttp(host: string): Fault {
+  return new Fault('invalid_response', `${host} does not answer in HTTP`, { cause: 'bad_http' })
+}
+
+/** Names the fault of a connection. Error objects are not passed on: they can hold headers, and so keys. */
+function faultOf(error: unknown, origin: string, answering: boolean): Fault {
+  const { host, protocol } = new URL(origin)
+  const { code = '', name = '' } = error as { code?: string; name?: string }
+  if (answering) {
+    return new Fault('truncated', `${host} broke the connection in the middle of its answer`, {
+      cause: code === 'ECONNRESET' ? 'reset' : 'closed_early',
+      retryable: true,
+    })
+  }
+  const known = Object.hasOwn(faults, code) ? faults[code] : undefined
+  if (known) return known(host)
+  if (name === 'HTTPParserError' || code.startsWith('HPE_')) return badHttp(host)
+  if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)|SSL|CERT/.test(code)) {
+    return new Fault('tls', `no trusted connection to ${host} (${code}); check ${protocol}// and NODE_EXTRA_CA_CERTS`, {
+      cause: code.toLowerCase(),
+    })
+  }
+  return new Fault('network', `the connection to ${host} failed${code === '' ? '' : ` (${code})`}`, {
+    cause: code.toLowerCase() || 'unknown',
+    retryable: true,
+  })
+}

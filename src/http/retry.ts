@@ -1,0 +1,89 @@
+import pRetry from 'p-retry'
+import { Fault } from '../errors.ts'
+
+/** What time and chance are, so that tests can say. */
+export type Clock = {
+  /** Milliseconds on a clock that never jumps. */
+  now(): number
+  /** Between 0 and 1. */
+  random(): number
+  /** Resolves after the time or rejects with the signal's reason. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  random: Math.random,
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason)
+      const onAbort = () => {
+        clearTimeout(timer)
+        reject(signal.reason)
+      }
+      const timer = setTimeout(() => {
+        signal.removeEventListener('abort', onAbort)
+        resolve()
+      }, ms)
+      signal.addEventListener('abort', onAbort, { once: true })
+    }),
+}
+
+/** A longer wait is the caller's to decide: the fault is returned with the time instead. */
+const maxWaitMs = 30_000
+const baseBackoffMs = { rate_limited: 1000, overloaded: 1000 } as Readonly<Record<string, number>>
+const defaultBackoffMs = 100
+const maxBackoffMs = 10_000
+
+/**
+ * Milliseconds to wait before the next attempt: exponential with full jitter, never less than half the step and never
+ * less than the provider asked for.
+ */
+export function waitMs(fault: Fault, attempt: number, random: () => number): number {
+  const step = Math.min((baseBackoffMs[fault.code] ?? defaultBackoffMs) * 2 ** (attempt - 1), maxBackoffMs)
+  const backoff = step * (0.5 + random() / 2)
+  return Math.max(backoff, fault.detail.retryAfterMs ?? 0)
+}
+
+/** Faults after which the request may have been carried out and only its answer was lost: worth one more attempt. */
+const answerLost = new Set(['reset', 'closed_early', 'empty', 'stream_error'])
+
+/** Whether another attempt is right after this one, of which nothing has been delivered to the caller. */
+function worthRepeating(fault: Fault, attempt: number): boolean {
+  const { retryable, cause, retryAfterMs = 0 } = fault.detail
+  if (!retryable || retryAfterMs > maxWaitMs) return false
+  // A silent provider has used up the time that the user gave it.
+  if (fault.code === 'timeout') return cause === 'connect'
+  return answerLost.has(cause ?? '') || fault.code === 'truncated' ? attempt === 1 : true
+}
+
+export type RetryOptions = {
+  retries: number
+  signal: AbortSignal
+  clock: Clock
+  /** When the call's time is up, on the clock: no wait reaches beyond it. */
+  deadline: number
+}
+
+/** Repeats an attempt while its fault says that repeating helps. Throws the last fault, and any other error at once. */
+export async function withRetry<T>(
+  attempt: (number: number) => Promise<T>,
+  { retries, signal, clock, deadline }: RetryOptions,
+): Promise<T> {
+  let waited = false
+  return pRetry(attempt, {
+    retries,
+    // The waiting is done below, where the provider's own wish is known.
+    minTimeout: 0,
+    maxTimeout: 0,
+    shouldRetry: () => waited && !signal.aborted,
+    onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
+      waited = false
+      if (retriesLeft === 0 || !(error instanceof Fault) || !worthRepeating(error, attemptNumber)) return
+      const wait = waitMs(error, attemptNumber, clock.random)
+      if (clock.now() + wait >= deadline) return
+      await clock.sleep(wait, signal)
+      waited = true
+    },
+  })
+}

@@ -1,0 +1,48 @@
+import { createParser } from 'eventsource-parser'
+import { Fault } from '../errors.ts'
+import { createTextDecoder } from './body.ts'
+
+export type ServerSentEvent = { event?: string | undefined; data: string }
+
+const maxEventChars = 4 * 1024 * 1024
+const maxStreamBytes = 64 * 1024 * 1024
+
+/**
+ * Bytes to server-sent events, those of one chunk together: the same events for every way of cutting the same bytes.
+ * An event that the end of the stream cuts off is discarded, as the WHATWG standard has it.
+ */
+export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<readonly ServerSentEvent[]> {
+  let events: ServerSentEvent[] = []
+  let tooLarge = false
+  const parser = createParser({
+    maxBufferSize: maxEventChars,
+    onEvent: ({ event, data }) => events.push({ event, data }),
+    onError: ({ type }) => {
+      tooLarge ||= type === 'max-buffer-size-exceeded'
+    },
+  })
+  const decode = createTextDecoder()
+  let bytes = 0
+  let endsInCarriageReturn = false
+
+  const feed = (text: string) => {
+    events = []
+    if (text !== '') {
+      parser.feed(text)
+      endsInCarriageReturn = text.endsWith('\r')
+    }
+    if (tooLarge || bytes > maxStreamBytes) {
+      throw new Fault('too_large', 'the streamed answer is larger than the gateway accepts', { cause: 'sse' })
+    }
+    return events
+  }
+
+  for await (const chunk of body) {
+    bytes += chunk.length
+    const arrived = feed(decode(chunk))
+    if (arrived.length > 0) yield arrived
+  }
+  const rest = feed(decode())
+  // The parser holds back a last carriage return, which might have been half of a line end.
+  yield endsInCarriageReturn ? [...rest, ...feed('\n')] : rest
+}

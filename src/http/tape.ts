@@ -1,0 +1,139 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Fault } from '../errors.ts'
+import type { HttpRequest, HttpResponse, Send } from './message.ts'
+
+/**
+ * One exchange with a provider, as it is kept in a file. The boundaries of the body's chunks are the ones that came;
+ * a chunk is text, or base64 where it is no whole UTF-8. `fault` stands where the body broke off.
+ */
+export type Exchange = {
+  request: { method: string; path: string; headers: Record<string, string>; body?: unknown }
+  response: {
+    status: number
+    firstByteMs: number
+    headers: Record<string, string>
+    chunks: Chunk[]
+    fault?: string
+  }
+}
+
+export type Chunk = { afterMs: number; text: string } | { afterMs: number; base64: string }
+
+/** Every other header may carry a secret, or says something of this machine. */
+const keptHeaders = new Set([
+  'content-type',
+  'retry-after',
+  'retry-after-ms',
+  'date',
+  'x-request-id',
+  'request-id',
+  'apim-request-id',
+  'x-should-retry',
+])
+const keptFamilies = /^(?:x-ratelimit|anthropic-ratelimit|openai-processing)/
+
+/**
+ * Keeps every exchange as a file of its own in a folder. What is written goes through `redact`; a folder that cannot be
+ * written to is complained about once and costs no call.
+ */
+export function createRecorder(
+  send: Send,
+  dir: string,
+  redact: (text: string) => string,
+  complain: (sentence: string) => void,
+): Send {
+  let number = 0
+  let broken = false
+  const keep = (exchange: Exchange) => {
+    number += 1
+    const slug = `${exchange.request.method} ${exchange.request.path}`.toLowerCase().replace(/[^a-z0-9]+/g, '-')
+    const name = `${new Date().toISOString().replace(/[:.]/g, '-')}-${String(number).padStart(4, '0')}-${slug.slice(0, 80)}.json`
+    try {
+      mkdirSync(dir, { recursive: true })
+      writeFileSync(join(dir, name), `${redact(JSON.stringify(exchange, undefined, 1))}\n`, { flag: 'wx', mode: 0o600 })
+    } catch {
+      if (!broken) complain('GATEWAY_RECORD: the folder cannot be written to, so nothing is recorded')
+      broken = true
+    }
+  }
+
+  return async (request, signal) => {
+    const startedMs = performance.now()
+    const response = await send(request, signal)
+    const exchange: Exchange = {
+      request: recordedRequest(request),
+      response: {
+        status: response.status,
+        firstByteMs: Math.round(performance.now() - startedMs),
+        headers: recordedHeaders(response.headers),
+        chunks: [],
+      },
+    }
+    return { ...response, body: recorded(response.body, exchange, keep) }
+  }
+}
+
+async function* recorded(
+  body: AsyncIterable<Uint8Array>,
+  { request, response }: Exchange,
+  keep: (exchange: Exchange) => void,
+): AsyncGenerator<Uint8Array> {
+  let lastMs = performance.now()
+  try {
+    for await (const bytes of body) {
+      const nowMs = performance.now()
+      const afterMs = Math.round(nowMs - lastMs)
+      lastMs = nowMs
+      response.chunks.push(chunkOf(bytes, afterMs))
+      yield bytes
+    }
+  } catch (error) {
+    response.fault = error instanceof Fault ? (error.detail.cause ?? error.code) : 'unknown'
+    throw error
+  } finally {
+    keep({ request, response })
+  }
+}
+
+function chunkOf(bytes: Uint8Array, afterMs: number): Chunk {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const text = buffer.toString('utf8')
+  return Buffer.from(text, 'utf8').equals(buffer) ? { afterMs, text } : { afterMs, base64: buffer.toString('base64') }
+}
+
+function recordedRequest({ method, url, headers, body }: HttpRequest): Exchange['request'] {
+  const { pathname, search } = new URL(url)
+  return {
+    method,
+    path: pathname + search,
+    headers: recordedHeaders(headers),
+    ...(body === undefined ? {} : { body: JSON.parse(body) as unknown }),
+  }
+}
+
+function recordedHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const kept = Object.entries(headers).filter(([name]) => keptHeaders.has(name) || keptFamilies.test(name))
+  return Object.fromEntries(kept)
+}
+
+/** Answers each request with the next exchange, in order, without waiting; throws when there is none left. */
+export function createPlayer(exchanges: readonly Exchange[]): Send {
+  let next = 0
+  return async () => {
+    const exchange = exchanges[next++]
+    if (!exchange) throw new Error('the tape has ended')
+    const { status, headers, chunks, fault } = exchange.response
+    return { status, headers, body: played(chunks, fault) } satisfies HttpResponse
+  }
+}
+
+async function* played(chunks: readonly Chunk[], fault: string | undefined): AsyncGenerator<Uint8Array> {
+  for (const chunk of chunks) yield bytesOf(chunk)
+  if (fault !== undefined)
+    throw new Fault('truncated', 'the recording breaks off here', { cause: fault, retryable: true })
+}
+
+export function bytesOf(chunk: Chunk): Uint8Array {
+  return 'text' in chunk ? Buffer.from(chunk.text, 'utf8') : Buffer.from(chunk.base64, 'base64')
+}

@@ -1,0 +1,60 @@
+import { Fault } from '../errors.ts'
+import type { Send } from './message.ts'
+
+/**
+ * Ends a request that has gone silent: before its first byte, or between two. Time in which nobody asks for bytes does
+ * not count, so that a slow reader is not taken for a silent provider.
+ */
+export function withTimeouts(send: Send): Send {
+  return async (request, signal) => {
+    const { firstByteMs, idleMs } = request.limits
+    const silence = new AbortController()
+    const passOn = () => silence.abort(signal.reason)
+    if (signal.aborted) passOn()
+    signal.addEventListener('abort', passOn, { once: true })
+    const firstByte = setTimeout(() => {
+      silence.abort(silent(`did not begin to answer within ${firstByteMs / 1000} s`, 'first_byte'))
+    }, firstByteMs)
+    const release = () => {
+      clearTimeout(firstByte)
+      signal.removeEventListener('abort', passOn)
+    }
+    try {
+      const response = await send(request, silence.signal)
+      clearTimeout(firstByte)
+      return { ...response, body: watched(response.body, idleMs, silence, release) }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+}
+
+async function* watched(
+  body: AsyncIterable<Uint8Array>,
+  idleMs: number,
+  silence: AbortController,
+  release: () => void,
+): AsyncGenerator<Uint8Array> {
+  let waiting = true
+  // One timer, pushed back by each chunk: cheaper than one a chunk.
+  const idle = setTimeout(() => {
+    if (waiting) silence.abort(silent(`fell silent for ${idleMs / 1000} s in the middle of its answer`, 'idle'))
+    else idle.refresh()
+  }, idleMs)
+  try {
+    for await (const chunk of body) {
+      waiting = false
+      yield chunk
+      waiting = true
+      idle.refresh()
+    }
+  } finally {
+    clearTimeout(idle)
+    release()
+  }
+}
+
+function silent(what: string, cause: string): Fault {
+  return new Fault('timeout', `it ${what} (TIMEOUT moves this limit)`, { cause, retryable: true })
+}

@@ -1,0 +1,68 @@
+// Nothing but small builtins is loaded here: what the first answer does not need waits until after it.
+import { createServer } from './mcp/server.ts'
+import type { Tool } from './tool.ts'
+import { declarations } from './tools/declarations.ts'
+import { claimStdout, serveStdio } from './transports/stdio.ts'
+
+/** Set by the build from package.json. */
+declare const PACKAGE_VERSION: string
+declare const REQUIRED_NODE: string
+
+const instructions = [
+  'Language models of OpenAI and of every server that speaks its dialect, behind one set of tools.',
+  'createCompletion asks a model (prompt, or messages for a conversation); give a model as provider/model, an alias, or leave it out for the default.',
+  'listModels says which models there are. createEmbedding turns texts into vectors.',
+  'Send a progressToken to receive the answer while it is written. A failed call says what to change and whether trying again helps.',
+].join('\n')
+
+/** Loading takes tens of milliseconds and would hold up requests right behind the first answer. */
+const preloadDelayMs = 30
+
+if (isOlderThan(process.versions.node, REQUIRED_NODE)) {
+  process.stderr.write(
+    `genai-gateway-mcp needs Node ${REQUIRED_NODE} or newer, and this is ${process.versions.node}.\n`,
+  )
+  process.exit(1)
+}
+if (process.argv.length > 2) {
+  const { runCommand } = await import('./cli/command.ts')
+  process.exit(runCommand(process.argv.slice(2), PACKAGE_VERSION))
+}
+
+let redact = (line: string) => line
+let tools: Promise<ReadonlyMap<string, Tool>> | undefined
+const load = () =>
+  (tools ??= import('./chat.ts').then(({ createChat }) => {
+    const chat = createChat({ version: PACKAGE_VERSION })
+    redact = chat.redact
+    return chat.tools
+  }))
+const server = createServer({ name: 'genai-gateway', title: 'GenAI Gateway', version: PACKAGE_VERSION }, instructions, {
+  declarations,
+  load,
+})
+let preload: NodeJS.Timeout | undefined
+
+if (process.stdin.isTTY) complain('This is an MCP server: a client starts it and speaks to it over stdin. See --help.')
+process.stderr.on('error', () => {})
+const exitCode = await serveStdio(
+  {
+    ...server,
+    serve(request, exchange) {
+      preload ??= setTimeout(() => load().catch(() => {}), preloadDelayMs).unref()
+      return server.serve(request, exchange)
+    },
+  },
+  { input: process.stdin, output: claimStdout(), redact: (line) => redact(line), complain },
+)
+process.exit(exitCode)
+
+function complain(sentence: string): void {
+  process.stderr.write(`${redact(sentence)}\n`)
+}
+
+function isOlderThan(version: string, required: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const [requiredMajor = 0, requiredMinor = 0] = required.split('.').map(Number)
+  return major < requiredMajor || (major === requiredMajor && minor < requiredMinor)
+}

@@ -1,0 +1,77 @@
+import { invalidParams, isObject, methodNotFound, type Request, RpcError } from '../rpc/message.ts'
+import { after, type Era, type Method, type ServerInfo } from './era.ts'
+import { createCallTool, createListTools, type Toolbox } from './methods.ts'
+
+export const statelessVersions: readonly string[] = ['2026-07-28']
+
+/** The specification's own code for a version that the server does not speak (2026-07-28, basic/versioning). */
+export const unsupportedProtocolVersion = -32022
+
+const prefix = 'io.modelcontextprotocol/'
+const versionKey = `${prefix}protocolVersion`
+const capabilitiesKey = `${prefix}clientCapabilities`
+const requestKeys = [versionKey, capabilitiesKey, `${prefix}clientInfo`]
+
+/** The tool list is part of the program: the same for everybody, until the program is replaced. */
+const cacheable = { ttlMs: 3_600_000, cacheScope: 'public' } as const
+
+/** Revision 2026-07-28: no session; each request says in `_meta` which version and capabilities it comes with. */
+export function createStateless(info: ServerInfo, instructions: string, toolbox: Toolbox): Era {
+  const listTools = createListTools(toolbox)
+  const methods: Readonly<Record<string, Method>> = {
+    'server/discover': () => ({
+      supportedVersions: statelessVersions,
+      capabilities: { tools: {} },
+      instructions,
+      ...cacheable,
+    }),
+    'tools/list': (params) => ({ ...listTools(params), ...cacheable }),
+    'tools/call': createCallTool(toolbox),
+    'subscriptions/listen': listen,
+  }
+
+  return {
+    claims: ({ method, params }) =>
+      method === 'server/discover' ||
+      (isObject(params?.['_meta']) && requestKeys.some((key) => Object.hasOwn(params['_meta'] as object, key))),
+    serve(request, exchange) {
+      admit(request)
+      const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
+      if (!method) throw new RpcError(methodNotFound, 'Method not found')
+      return after(method(request.params ?? {}, exchange), (result) => {
+        const { _meta, ...rest } = result as { _meta?: object }
+        return { resultType: 'complete', ...rest, _meta: { ..._meta, [`${prefix}serverInfo`]: info } }
+      })
+    },
+  }
+
+  /** Nothing here can change, so the accepted subset of what was asked for is empty; the stream stays open all the same. */
+  async function listen(...[, exchange]: Parameters<Method>): Promise<object> {
+    const subscription = { _meta: { [`${prefix}subscriptionId`]: exchange.id } }
+    exchange.notify('notifications/subscriptions/acknowledged', { ...subscription, notifications: {} })
+    await new Promise<void>((resolve) => {
+      for (const end of [exchange.signal, exchange.draining]) {
+        if (end.aborted) resolve()
+        end.addEventListener('abort', () => resolve(), { once: true })
+      }
+    })
+    return subscription
+  }
+}
+
+function admit({ params }: Request): void {
+  const meta = isObject(params?.['_meta']) ? params['_meta'] : {}
+  const requested = meta[versionKey]
+  if (requested === undefined || typeof requested !== 'string') {
+    throw new RpcError(invalidParams, `Invalid params: _meta needs "${versionKey}"`, { supported: statelessVersions })
+  }
+  if (!statelessVersions.includes(requested)) {
+    throw new RpcError(unsupportedProtocolVersion, 'Unsupported protocol version', {
+      supported: statelessVersions,
+      requested,
+    })
+  }
+  if (!isObject(meta[capabilitiesKey])) {
+    throw new RpcError(invalidParams, `Invalid params: _meta needs "${capabilitiesKey}", an object`)
+  }
+}

@@ -1,0 +1,244 @@
+import { Fault, type FaultCode } from '../errors.ts'
+import type { ChatAsk, EmbedAsk, Event, FinishReason, TextAsk, Usage } from '../gateway.ts'
+import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
+
+/** Events to progress and to the result that the caller sees. */
+
+export type Completion = {
+  model: string
+  provider: string
+  text: string
+  reasoning?: string
+  object?: Record<string, unknown>
+  toolCalls?: { id: string; name: string; arguments: Record<string, unknown>; argumentsText?: string }[]
+  finishReason: FinishReason
+  rawFinishReason?: string
+  usage?: Usage
+  warnings?: string[]
+  timing: { totalMs: number; firstTokenMs?: number }
+  attempts: number
+  requestId?: string
+}
+
+type Answering = { events: AsyncIterable<Event>; now: () => number; streaming: boolean }
+
+/** An answer as it comes; with `streaming`, each piece of its text is a step of progress. */
+export async function* formatCompletion(
+  ask: ChatAsk | TextAsk,
+  { events, now, streaming }: Answering,
+): AsyncGenerator<Progress, ToolResult> {
+  const startedMs = now()
+  const texts: string[] = []
+  const thoughts: string[] = []
+  const warnings: string[] = []
+  const toolCalls: NonNullable<Completion['toolCalls']> = []
+  let served = { provider: '', model: '', attempts: 0 }
+  let answeredAs: string | undefined
+  let requestId: string | undefined
+  let usage: Usage | undefined
+  let finish: { reason: FinishReason; raw?: string | undefined } = { reason: 'other' }
+  let firstTokenMs: number | undefined
+
+  try {
+    for await (const event of events) {
+      switch (event.type) {
+        case 'text-delta':
+          firstTokenMs ??= elapsed(startedMs, now)
+          texts.push(event.text)
+          if (streaming) yield { message: event.text }
+          break
+        case 'reasoning-delta':
+          firstTokenMs ??= elapsed(startedMs, now)
+          thoughts.push(event.text)
+          if (streaming) yield {}
+          break
+        case 'tool-call':
+          toolCalls.push(readToolCall(event, warnings))
+          break
+        case 'served':
+          served = event
+          break
+        case 'response':
+          answeredAs = event.model ?? answeredAs
+          requestId = event.requestId ?? requestId
+          break
+        case 'usage':
+          usage = event.usage
+          break
+        case 'warning':
+          warnings.push(event.message)
+          break
+        case 'finish':
+          finish = event
+          break
+      }
+    }
+    const text = texts.join('')
+    const schema = ask.kind === 'chat' && toolCalls.length === 0 ? ask.responseSchema : undefined
+    const object = schema && finish.reason === 'stop' ? await readObject(text, schema, served, warnings) : undefined
+    const completion: Completion = {
+      model: answeredAs ?? served.model,
+      provider: served.provider,
+      text,
+      ...(thoughts.length > 0 ? { reasoning: thoughts.join('') } : {}),
+      ...(object === undefined ? {} : { object }),
+      ...(toolCalls.length > 0 ? { toolCalls } : {}),
+      finishReason: finish.reason,
+      ...(finish.raw === undefined ? {} : { rawFinishReason: finish.raw }),
+      ...(usage ? { usage } : {}),
+      ...(warnings.length > 0 ? { warnings } : {}),
+      timing: { totalMs: elapsed(startedMs, now), ...(firstTokenMs === undefined ? {} : { firstTokenMs }) },
+      attempts: served.attempts,
+      ...(requestId === undefined ? {} : { requestId }),
+    }
+    const content: ContentBlock[] = [{ type: 'text', text }]
+    // A client that reads content alone would otherwise not see that tools are wanted.
+    if (toolCalls.length > 0) content.push({ type: 'text', text: JSON.stringify({ toolCalls }) })
+    return { content, structuredContent: completion }
+  } catch (error) {
+    return formatFault(error, elapsed(startedMs, now), texts.join(''))
+  }
+}
+
+function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: string[]) {
+  const { id, name, argumentsText } = event
+  try {
+    const value: unknown = argumentsText.trim() === '' ? {} : JSON.parse(argumentsText)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      return { id, name, arguments: value as Record<string, unknown> }
+    }
+  } catch {
+    // Told below: what the model wrote is handed on as it is.
+  }
+  warnings.push(
+    `the arguments of the call to ${name} are no JSON object; they stand in argumentsText as the model wrote them`,
+  )
+  return { id, name, arguments: {}, argumentsText }
+}
+
+async function readObject(
+  text: string,
+  schema: Record<string, unknown>,
+  served: { provider: string; model: string; attempts: number },
+  warnings: string[],
+): Promise<Record<string, unknown> | undefined> {
+  const { readAgainst } = await import('./response-schema.ts')
+  const reading = readAgainst(schema, text)
+  if ('warning' in reading) warnings.push(reading.warning)
+  if ('problem' in reading) {
+    const { provider, model, attempts } = served
+    throw new Fault('invalid_response', `the answer does not fit responseSchema: ${reading.problem}`, {
+      cause: 'schema',
+      retryable: true,
+      provider,
+      model,
+      attempts,
+    })
+  }
+  const { value } = reading
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  warnings.push('responseSchema allows a value that is no object; it stands in text alone')
+  return undefined
+}
+
+/** The numbers stand in the structured content alone; the text says how many there are and how long. */
+export async function formatEmbedding(ask: EmbedAsk, { events, now }: Answering): Promise<ToolResult> {
+  const startedMs = now()
+  const embeddings: (number[] | string)[] = []
+  const warnings: string[] = []
+  let served = { provider: '', model: '' }
+  let answeredAs: string | undefined
+  let usage: Usage | undefined
+  try {
+    for await (const event of events) {
+      if (event.type === 'embedding') embeddings[event.index] = event.embedding
+      else if (event.type === 'served') served = event
+      else if (event.type === 'response') answeredAs = event.model
+      else if (event.type === 'usage') usage = event.usage
+      else if (event.type === 'warning') warnings.push(event.message)
+    }
+    const complete = ask.input.every((_, at) => embeddings[at] !== undefined)
+    if (!complete)
+      throw new Fault('invalid_response', 'an embedding is missing from the answer', { cause: 'bad_json', ...served })
+    const [first = []] = embeddings
+    const dimensions = typeof first === 'string' ? Math.floor(Buffer.byteLength(first, 'base64') / 4) : first.length
+    const model = answeredAs ?? served.model
+    const plural = embeddings.length === 1 ? 'embedding' : 'embeddings'
+    return {
+      content: [{ type: 'text', text: `${embeddings.length} ${plural} of ${dimensions} dimensions by ${model}` }],
+      structuredContent: {
+        model,
+        provider: served.provider,
+        dimensions,
+        embeddings,
+        ...(usage ? { usage } : {}),
+        ...(warnings.length > 0 ? { warnings } : {}),
+      },
+    }
+  } catch (error) {
+    return formatFault(error, elapsed(startedMs, now))
+  }
+}
+
+const remedies: Readonly<Partial<Record<FaultCode, string>>> = {
+  authentication: 'Check the key; trying again with the same one will not help.',
+  configuration: 'Trying again will not help until that is set right.',
+  permission: 'The key may not do this; trying again will not help.',
+  model_not_found: 'listModels shows which models there are.',
+  context_length: 'Shorten the input or take a model with a larger context.',
+  content_filter: 'Rephrase the request; trying again unchanged will not help.',
+  quota: 'The account has no credit or quota left; trying again will not help until it is topped up.',
+  invalid_request: 'Change the call; trying again unchanged will not help.',
+}
+
+/** A failed call: one sentence to act on, the text that had come, and the facts for a program. */
+export function formatFault(error: unknown, elapsedMs: number, partialText = ''): ToolResult {
+  // Whatever is no Fault is a bug, and its text is for nobody outside: it may hold anything.
+  const fault = error instanceof Fault ? error : new Fault('internal', 'the gateway met a fault of its own')
+  const {
+    cause,
+    status,
+    providerCode,
+    requestId,
+    provider,
+    model,
+    attempts = 0,
+    retryable = false,
+    retryAfterMs,
+  } = fault.detail
+  const whom =
+    provider === undefined ? 'The call failed' : `The call to ${provider}${model ? ` (${model})` : ''} failed`
+  const said = `${whom}: ${fault.message.replace(/[.\s]+$/, '')}.`
+  const content: ContentBlock[] = [{ type: 'text', text: `${said} ${advice(fault.code, retryable, retryAfterMs)}` }]
+  if (partialText !== '') content.push({ type: 'text', text: partialText })
+  const facts = {
+    code: fault.code,
+    cause,
+    provider,
+    model,
+    status,
+    providerCode,
+    requestId,
+    attempts,
+    retryable,
+    retryAfterMs,
+    elapsedMs,
+  }
+  return {
+    isError: true,
+    content,
+    _meta: {
+      'genai-gateway/error': Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined)),
+    },
+  }
+}
+
+function advice(code: FaultCode, retryable: boolean, retryAfterMs: number | undefined): string {
+  if (retryable && retryAfterMs) return `Try again in ${Math.ceil(retryAfterMs / 1000)} s.`
+  return remedies[code] ?? (retryable ? 'Trying again may help.' : 'Trying again unchanged will not help.')
+}
+
+/** Whole milliseconds. */
+export function elapsed(startedMs: number, now: () => number): number {
+  return Math.round(now() - startedMs)
+}

@@ -1,0 +1,81 @@
+import { Fault } from '../errors.ts'
+import type { Ask } from '../gateway.ts'
+import type { Handle } from '../handle.ts'
+import type { Clock } from '../http/retry.ts'
+import type { Router } from './router.ts'
+import type { Translate } from './translator.ts'
+
+/** The hard end of every call that names none of its own, retries and waits included. */
+const defaultTotalMs = 600_000
+
+/** Faults that another route would meet as well, or that leave no time for one. */
+const final = new Set(['invalid_request', 'context_length', 'content_filter', 'internal'])
+
+/** Router and Translator behind one Handle: the routes are tried in turn until one delivers its first event. */
+export function createPipeline({
+  router,
+  translate,
+  clock,
+}: {
+  router: Router
+  translate: Translate
+  clock: Clock
+}): Handle {
+  return async function* pipeline(ask, call) {
+    const startedMs = clock.now()
+    const limit = withDeadline(ask, call.signal)
+    const attempted = { signal: limit.signal, deadline: startedMs + limit.totalMs }
+    let attempts = 0
+    try {
+      const routes = await router.route(ask, limit.signal)
+      for (const [at, route] of routes.entries()) {
+        let delivered = false
+        try {
+          for await (const event of translate(ask, route, attempted)) {
+            if (!delivered) router.observe(route, clock.now() - startedMs)
+            delivered = true
+            yield event.type === 'served' ? { ...event, attempts: event.attempts + attempts } : event
+          }
+          return
+        } catch (error) {
+          if (!(error instanceof Fault)) throw error
+          attempts += error.detail.attempts ?? 0
+          const last = at === routes.length - 1 || delivered || limit.signal.aborted || final.has(error.code)
+          if (last) throw new Fault(error.code, error.message, { ...error.detail, attempts })
+        }
+      }
+    } finally {
+      limit.release()
+    }
+  }
+}
+
+type TimeLimit = { signal: AbortSignal; totalMs: number; release(): void }
+
+function withDeadline(ask: Ask, outer: AbortSignal): TimeLimit {
+  const totalMs = ask.timeoutMs ?? defaultTotalMs
+  const controller = new AbortController()
+  const passOn = () => controller.abort(outer.reason)
+  if (outer.aborted) passOn()
+  outer.addEventListener('abort', passOn, { once: true })
+  const timer = setTimeout(() => {
+    controller.abort(
+      new Fault(
+        'timeout',
+        `it did not finish within ${totalMs / 1000} s in all (the argument timeout moves this limit)`,
+        {
+          cause: 'deadline',
+          retryable: true,
+        },
+      ),
+    )
+  }, totalMs)
+  return {
+    signal: controller.signal,
+    totalMs,
+    release() {
+      clearTimeout(timer)
+      outer.removeEventListener('abort', passOn)
+    },
+  }
+}

@@ -1,0 +1,114 @@
+import { Fault } from '../errors.ts'
+import type { Ask, Event } from '../gateway.ts'
+import { readErrorText } from '../http/body.ts'
+import type { HttpRequest, Send } from '../http/message.ts'
+import { type Clock, withRetry } from '../http/retry.ts'
+import type { EncodedRequest, Operation } from '../provider.ts'
+import type { Secrets } from '../secrets.ts'
+import type { Route } from './router.ts'
+
+export type Attempted = { signal: AbortSignal /** On the clock. */; deadline: number }
+
+/** Answers an ask at one route. The first event that comes out commits: what fails before it is tried again. */
+export type Translate = (ask: Ask, route: Route, attempted: Attempted) => AsyncGenerator<Event>
+
+/** Events that show nothing to the caller yet. */
+const preliminary = new Set<Event['type']>(['response', 'warning', 'usage'])
+/** A list of models is no answer to wait minutes for. */
+const maxListMs = 30_000
+
+export function createTranslator({ send, secrets, clock }: { send: Send; secrets: Secrets; clock: Clock }): Translate {
+  /** One attempt: the events up to the first that shows something, and the rest still to come. */
+  const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, signal: AbortSignal) => {
+    const { provider } = route
+    const response = await send(requestFor(ask, route, encoded, secrets), signal)
+    if (response.status !== 200) {
+      const body = await readErrorText(response)
+      throw provider.preset.dialect.fault(response.status, response.headers, body)
+    }
+    const events = operationOf(ask, route).decode(response, ask)[Symbol.asyncIterator]()
+    const first: Event[] = []
+    for (;;) {
+      const next = await events.next()
+      if (next.done) return { first, events }
+      first.push(next.value)
+      if (!preliminary.has(next.value.type)) return { first, events }
+    }
+  }
+
+  /** A key in a file may have been replaced since it was read: then the refusal is not the last word. */
+  const attemptWithCurrentKey = async (...args: Parameters<typeof attempt>) => {
+    try {
+      return await attempt(...args)
+    } catch (error) {
+      const [, { provider }] = args
+      const refused = error instanceof Fault && error.code === 'authentication' && secrets.reread(provider.name)
+      if (!refused) throw error
+      return attempt(...args)
+    }
+  }
+
+  return async function* translate(ask, route, { signal, deadline }) {
+    const { provider, target } = route
+    let attempts = 0
+    try {
+      const encoded = operationOf(ask, route).encode(ask, target)
+      const { first, events } = await withRetry(
+        (number) => {
+          attempts = number
+          return attemptWithCurrentKey(ask, route, encoded, signal)
+        },
+        { retries: provider.maxRetries, signal, clock, deadline },
+      )
+      let ended = false
+      try {
+        yield { type: 'served', provider: target.provider, model: target.model, attempts }
+        for (const message of encoded.warnings) yield { type: 'warning', message }
+        yield* first
+        for (;;) {
+          const next = await events.next()
+          if (next.done) break
+          yield next.value
+        }
+        ended = true
+      } finally {
+        if (!ended) await events.return?.()
+      }
+    } catch (error) {
+      throw error instanceof Fault ? located(error, route, Math.max(attempts, 1)) : error
+    }
+  }
+}
+
+/** Asks and operations are keyed by the same kinds, which the type system cannot follow through a look-up. */
+function operationOf(ask: Ask, { provider }: Route): Operation<Ask> {
+  const { dialect } = provider.preset
+  const operation = ask.kind === 'tool' ? undefined : dialect[ask.kind]
+  if (!operation) throw new Fault('invalid_request', `it does not offer ${ask.kind}`)
+  return operation as Operation<Ask>
+}
+
+function requestFor(ask: Ask, { provider }: Route, encoded: EncodedRequest, secrets: Secrets): HttpRequest {
+  const { limits, headers, name, preset } = provider
+  const key = secrets.keyFor(name, encoded.url)
+  if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
+    throw new Fault('configuration', 'its key holds characters that no HTTP header can carry', { cause: 'bad_key' })
+  }
+  const patientMs = encoded.slowStart ? limits.slowFirstByteMs : limits.firstByteMs
+  return {
+    method: encoded.method,
+    url: encoded.url,
+    headers: { ...encoded.headers, ...(key === undefined ? {} : preset.dialect.authorize(key)), ...headers },
+    ...(encoded.body === undefined ? {} : { body: encoded.body }),
+    limits: { firstByteMs: ask.kind === 'models' ? Math.min(patientMs, maxListMs) : patientMs, idleMs: limits.idleMs },
+  }
+}
+
+function located(fault: Fault, { target }: Route, attempts: number): Fault {
+  return new Fault(fault.code, fault.message, {
+    ...fault.detail,
+    provider: target.provider,
+    ...(target.model === '' ? {} : { model: target.model }),
+    attempts,
+  })
+}

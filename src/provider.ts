@@ -1,0 +1,41 @@
+import type { Fault } from './errors.ts'
+import type { ChatAsk, EmbedAsk, Event, ModelsAsk, TextAsk } from './gateway.ts'
+import type { HttpRequest, HttpResponse } from './http/message.ts'
+
+/** Where an operation is aimed: an endpoint of a provider, and a model there. */
+export type Target = {
+  /** The configured name of the provider, as in `provider/model`. */
+  provider: string
+  model: string
+  /** Without a slash at its end. */
+  baseUrl: string
+  /** Headers that the configuration adds. */
+  headers: Readonly<Record<string, string>>
+}
+
+/** The part of a request that a dialect decides; the translator adds what the configuration decides. */
+export type EncodedRequest = Pick<HttpRequest, 'method' | 'url' | 'headers' | 'body'> & {
+  /** What was renamed or left out, and why: told to the caller. */
+  warnings: readonly string[]
+  /** Whether the model may think for long before its first byte. */
+  slowStart?: boolean
+}
+
+/** One thing a provider can do. Both halves are pure: no clock, no network, no state between calls. */
+export type Operation<A> = {
+  encode(ask: A, target: Target): EncodedRequest
+  /** Turns a 200 into events. Throws a Fault when the answer is cut short, malformed or an error after all. */
+  decode(response: HttpResponse, ask: A): AsyncIterable<Event>
+}
+
+/** A dialect. An operation that it lacks is not offered. */
+export type Provider = {
+  /** How a key travels. */
+  authorize(key: string): Record<string, string>
+  /** What a status other than 200 means. `body` is the text of the answer, cut at 64 KiB. */
+  fault(status: number, headers: Readonly<Record<string, string>>, body: string): Fault
+  chat?: Operation<ChatAsk>
+  text?: Operation<TextAsk>
+  embed?: Operation<EmbedAsk>
+  models?: Operation<ModelsAsk>
+}

@@ -1,0 +1,121 @@
+import { Fault } from '../errors.ts'
+import type { ChatMessage, Part, ToolSpec } from '../gateway.ts'
+import type { Json } from './openai-json.ts'
+
+/** Messages and tools in the shapes of OpenAI's chat completions (OpenAPI document 2.3.0, ChatCompletionRequestMessage). */
+
+export type EncodedMessages = { messages: Json[]; warnings: string[] }
+
+/** `developer` is an OpenAI word: elsewhere it is unknown and often refused, and `system` means the same. */
+export function encodeMessages(messages: readonly ChatMessage[], knowsDeveloper: boolean): EncodedMessages {
+  const warnings = new Set<string>()
+  const encoded = messages.flatMap((message) => {
+    switch (message.role) {
+      case 'assistant':
+        return [encodeAssistant(message.content)]
+      case 'system':
+      case 'developer': {
+        const role = message.role === 'developer' && !knowsDeveloper ? 'system' : message.role
+        if (role !== message.role) warnings.add('role developer was sent as system, the word that this server knows')
+        return [{ role, content: contentOf(message.content, warnings) }]
+      }
+      default:
+        return encodeUser(message.content, warnings)
+    }
+  })
+  return { messages: encoded, warnings: [...warnings] }
+}
+
+function encodeAssistant(parts: readonly Part[]): Json {
+  const calls = parts.filter((part) => part.type === 'tool-use')
+  const text = textOf(parts)
+  return {
+    role: 'assistant',
+    content: text === '' && calls.length > 0 ? null : text,
+    ...(calls.length > 0
+      ? {
+          tool_calls: calls.map((call) => ({
+            id: call.id,
+            type: 'function',
+            function: { name: call.name, arguments: JSON.stringify(call.arguments) },
+          })),
+        }
+      : {}),
+  }
+}
+
+/** Results of tools come first, each a message of its own; what they cannot hold follows as the user's. */
+function encodeUser(parts: readonly Part[], warnings: Set<string>): Json[] {
+  const results = parts.filter((part) => part.type === 'tool-result')
+  const pictures = results.flatMap((result) => result.content.filter((part) => part.type !== 'text'))
+  if (pictures.length > 0) {
+    warnings.add('media in a tool result was sent as a user message behind it: this dialect allows only text there')
+  }
+  const rest = [...pictures, ...parts.filter((part) => part.type !== 'tool-result')]
+  return [
+    ...results.map((result) => ({
+      role: 'tool',
+      tool_call_id: result.id,
+      content: result.isError ? `Error: ${textOf(result.content)}` : textOf(result.content),
+    })),
+    ...(rest.length > 0 || results.length === 0 ? [{ role: 'user', content: contentOf(rest, warnings) }] : []),
+  ]
+}
+
+/** A lone text stays a plain string, which every server takes. */
+function contentOf(parts: readonly Part[], warnings: Set<string>): string | Json[] {
+  if (parts.every((part) => part.type === 'text')) return textOf(parts)
+  return parts.map((part) => encodePart(part, warnings)).filter((part) => part !== undefined)
+}
+
+function encodePart(part: Part, warnings: Set<string>): Json | undefined {
+  switch (part.type) {
+    case 'text':
+      return { type: 'text', text: part.text }
+    case 'image':
+      return { type: 'image_url', image_url: { url: `data:${part.mimeType};base64,${part.data}` } }
+    case 'image-url':
+      return { type: 'image_url', image_url: { url: part.url } }
+    case 'audio':
+      return { type: 'input_audio', input_audio: { data: part.data, format: audioFormat(part.mimeType) } }
+    case 'file':
+      return {
+        type: 'file',
+        file: { filename: part.name ?? 'file', file_data: `data:${part.mimeType};base64,${part.data}` },
+      }
+    case 'tool-use':
+    case 'tool-result':
+      warnings.add(
+        `a ${part.type === 'tool-use' ? 'tool_use' : 'tool_result'} block has no place in this role and was left out`,
+      )
+      return undefined
+  }
+}
+
+function audioFormat(mimeType: string): string {
+  const subtype = mimeType.toLowerCase().replace(/^audio\/(?:x-|vnd\.)?/, '')
+  const names: Readonly<Record<string, string>> = { mpeg: 'mp3', wave: 'wav' }
+  return names[subtype] ?? subtype
+}
+
+function textOf(parts: readonly Part[]): string {
+  return parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
+}
+
+export function encodeTools(tools: readonly ToolSpec[]): Json[] {
+  const bad = tools.find(({ name }) => !/^[A-Za-z0-9_-]{1,64}$/.test(name))
+  if (bad) {
+    throw new Fault(
+      'invalid_request',
+      `the tool name ${JSON.stringify(bad.name).slice(0, 100)} is not of 1 to 64 letters, digits, _ and -`,
+    )
+  }
+  return tools.map(({ name, description, inputSchema }) => ({
+    type: 'function',
+    function: { name, ...(description === undefined ? {} : { description }), parameters: inputSchema },
+  }))
+}
+
+export function encodeToolChoice(choice: string): unknown {
+  return ['auto', 'none', 'required'].includes(choice) ? choice : { type: 'function', function: { name: choice } }
+}

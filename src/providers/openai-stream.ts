@@ -1,0 +1,195 @@
+import { Fault } from '../errors.ts'
+import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { readJson } from '../http/body.ts'
+import type { HttpResponse } from '../http/message.ts'
+import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
+import { readEvents } from '../http/sse.ts'
+import { isObject, type Json, readUsage } from './openai-json.ts'
+
+/** What one choice of one chunk, or of a whole answer, brings. */
+type ChoiceReader = (choice: Json, calls: ToolCalls) => Event[]
+
+/**
+ * A streamed answer, or a whole one from a server that does not stream. It is complete with `[DONE]` or with a finish
+ * reason, and only then: servers have been seen to die in mid-answer behind a clean end of the body.
+ */
+export async function* decodeStream(response: HttpResponse, readChoice: ChoiceReader): AsyncGenerator<Event> {
+  const { headers } = response
+  const calls = createToolCalls()
+  let announced = false
+  let finish: string | undefined
+  let refused = false
+  let sawText = false
+  let usage: Usage | undefined
+  let done = false
+
+  function* read(chunk: unknown): Generator<Event> {
+    if (!isObject(chunk))
+      throw new Fault('invalid_response', 'a piece of the answer is not an object', { cause: 'bad_json' })
+    const { error, model, choices } = chunk
+    if (error) throw faultOfProblem(readProblem(chunk), headers)
+    // Azure's first chunk names no model; a server that never names one is announced all the same.
+    const choiceList = Array.isArray(choices) ? choices : []
+    if (!announced && (model || choiceList.length > 0)) {
+      announced = true
+      yield {
+        type: 'response',
+        requestId: requestIdOf(headers),
+        model: typeof model === 'string' && model ? model : undefined,
+      }
+    }
+    for (const choice of choiceList) {
+      // Further choices, asked for through `options`, have no place in the result.
+      if (!isObject(choice) || (typeof choice['index'] === 'number' && choice['index'] !== 0)) continue
+      for (const event of readChoice(choice, calls)) {
+        sawText ||= event.type === 'text-delta'
+        yield event
+      }
+      refused ||= isObject(messageOf(choice)) && Boolean((messageOf(choice) as Json)['refusal'])
+      if (typeof choice['finish_reason'] === 'string') finish = choice['finish_reason']
+    }
+    usage =
+      readUsage(chunk['usage']) ?? readUsage(isObject(chunk['x_groq']) ? chunk['x_groq']['usage'] : undefined) ?? usage
+  }
+
+  if ((headers['content-type'] ?? '').includes('application/json')) {
+    yield* read(await readJson(response))
+    done = finish !== undefined
+  } else {
+    assertNoWebPage(headers)
+    read: for await (const events of readEvents(response.body)) {
+      for (const { event, data } of events) {
+        if (data.startsWith('[DONE]')) {
+          done = true
+          break read
+        }
+        const chunk = parseChunk(data)
+        if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
+        yield* read(chunk)
+      }
+    }
+  }
+  if (!done && finish === undefined) {
+    throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
+  }
+  const toolCalls = calls.all()
+  if (finish === undefined && !sawText && toolCalls.length === 0) {
+    throw new Fault('invalid_response', 'the answer is empty', { cause: 'empty', retryable: true })
+  }
+  yield* toolCalls
+  if (usage) yield { type: 'usage', usage }
+  yield { type: 'finish', reason: finishReasonOf(finish, toolCalls.length > 0, refused), raw: finish }
+}
+
+function parseChunk(data: string): unknown {
+  try {
+    return JSON.parse(data)
+  } catch {
+    throw new Fault('invalid_response', 'a piece of the answer is not valid JSON', { cause: 'bad_json' })
+  }
+}
+
+function assertNoWebPage(headers: Readonly<Record<string, string>>): void {
+  if ((headers['content-type'] ?? '').includes('text/html')) {
+    throw new Fault('invalid_response', 'it answered with a web page: check the base URL and any proxy', {
+      cause: 'bad_content_type',
+    })
+  }
+}
+
+function messageOf(choice: Json): unknown {
+  return choice['delta'] ?? choice['message']
+}
+
+export function readChatChoice(choice: Json, calls: ToolCalls): Event[] {
+  const message = messageOf(choice)
+  if (!isObject(message)) return []
+  const { content, refusal, tool_calls: fragments, function_call: call } = message
+  for (const fragment of Array.isArray(fragments) ? fragments : []) calls.add(fragment)
+  if (isObject(call)) calls.add({ index: 0, function: call })
+  const events: Event[] = []
+  for (const thought of [message['reasoning_content'] ?? message['reasoning'] ?? message['thinking']]) {
+    if (typeof thought === 'string' && thought !== '') events.push({ type: 'reasoning-delta', text: thought })
+  }
+  for (const part of Array.isArray(content) ? content : [content]) events.push(...readContent(part))
+  // A refusal is the model's answer, and the only text there is.
+  events.push(...readContent(refusal))
+  return events
+}
+
+/** Content is a text, or, at some servers, a list of typed parts. */
+function readContent(part: unknown): Event[] {
+  if (typeof part === 'string') return part === '' ? [] : [{ type: 'text-delta', text: part }]
+  if (!isObject(part)) return []
+  const { type, text, thinking } = part
+  if (type === 'thinking') {
+    const thoughts = Array.isArray(thinking) ? thinking : [thinking]
+    return thoughts.flatMap((thought) => {
+      const words = isObject(thought) ? thought['text'] : thought
+      return typeof words === 'string' && words !== '' ? [{ type: 'reasoning-delta' as const, text: words }] : []
+    })
+  }
+  return readContent(typeof text === 'string' ? text : undefined)
+}
+
+export function readTextChoice(choice: Json): Event[] {
+  return readContent(choice['text'])
+}
+
+type ToolCalls = { add(fragment: unknown): void; all(): Extract<Event, { type: 'tool-call' }>[] }
+
+const maxToolCalls = 1024
+
+/** Gathers tool calls from fragments, by index; servers that leave the index out send each call whole or with its id. */
+function createToolCalls(): ToolCalls {
+  const calls = new Map<number, { id: string; name: string; pieces: string[] }>()
+  let latest = -1
+  return {
+    add(fragment) {
+      if (!isObject(fragment)) return
+      const { index, id } = fragment
+      const { name, arguments: piece } = isObject(fragment['function']) ? fragment['function'] : ({} as Json)
+      const known = Number.isSafeInteger(index) && (index as number) >= 0 && (index as number) < maxToolCalls
+      if (index !== undefined && index !== null && !known) {
+        throw new Fault('invalid_response', 'a tool call of the answer has an impossible index', { cause: 'bad_index' })
+      }
+      const position = known
+        ? (index as number)
+        : typeof id === 'string' && id !== calls.get(latest)?.id
+          ? latest + 1
+          : latest
+      latest = Math.max(position, 0)
+      const call = calls.get(latest) ?? { id: '', name: '', pieces: [] }
+      calls.set(latest, call)
+      if (typeof id === 'string' && id !== '') call.id = id
+      if (typeof name === 'string' && name !== '') call.name = name
+      if (typeof piece === 'string') call.pieces.push(piece)
+      else if (isObject(piece)) call.pieces.push(JSON.stringify(piece))
+    },
+    all: () =>
+      [...calls].map(([index, { id, name, pieces }]) => ({
+        type: 'tool-call',
+        id: id || `call_${index}`,
+        name,
+        argumentsText: pieces.join(''),
+      })),
+  }
+}
+
+const finishReasonsByName: Readonly<Record<string, FinishReason>> = {
+  stop: 'stop',
+  eos: 'stop',
+  length: 'length',
+  model_length: 'length',
+  tool_calls: 'toolCalls',
+  function_call: 'toolCalls',
+  content_filter: 'contentFilter',
+}
+
+/** Decided by what came before by what is said: servers have been seen to say `stop` behind tool calls. */
+function finishReasonOf(raw: string | undefined, calledTools: boolean, refused: boolean): FinishReason {
+  const named =
+    raw === undefined ? 'stop' : Object.hasOwn(finishReasonsByName, raw) ? finishReasonsByName[raw] : undefined
+  if (named === 'stop') return refused ? 'refusal' : calledTools ? 'toolCalls' : 'stop'
+  return named ?? 'other'
+}

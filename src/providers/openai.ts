@@ -1,0 +1,94 @@
+import type { ChatAsk, Sampling, TextAsk } from '../gateway.ts'
+import { faultOfStatus } from '../http/problem.ts'
+import type { EncodedRequest, Provider, Target } from '../provider.ts'
+import { type Manner, mannerOf } from './openai-families.ts'
+import type { Json } from './openai-json.ts'
+import { decodeEmbeddings, decodeModels } from './openai-lists.ts'
+import { encodeMessages, encodeToolChoice, encodeTools } from './openai-messages.ts'
+import { decodeStream, readChatChoice, readTextChoice } from './openai-stream.ts'
+
+/**
+ * The dialect of OpenAI's /chat/completions, /completions, /embeddings and /models, and of the many servers that speak
+ * it: what they leave out or add is tolerated, what they break is a Fault.
+ */
+export const openai: Provider = {
+  authorize: (key) => ({ authorization: `Bearer ${key}` }),
+  fault: faultOfStatus,
+  chat: { encode: encodeChat, decode: (response) => decodeStream(response, readChatChoice) },
+  text: { encode: encodeText, decode: (response) => decodeStream(response, readTextChoice) },
+  embed: {
+    encode: ({ input, dimensions, encoding, options }, target) =>
+      post(target, '/embeddings', { model: target.model, input, dimensions, encoding_format: encoding, ...options }),
+    decode: decodeEmbeddings,
+  },
+  models: {
+    encode: (_, target) => ({ method: 'GET', url: `${target.baseUrl}/models`, headers: {}, warnings: [] }),
+    decode: decodeModels,
+  },
+}
+
+function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
+  const manner = mannerOf(target.model, ask.reasoningEffort)
+  const { messages, warnings } = encodeMessages(ask.messages, manner.reasoningFamily)
+  const sampling = encodeSampling(ask, target, manner)
+  const body = {
+    model: target.model,
+    messages,
+    ...sampling.fields,
+    reasoning_effort: ask.reasoningEffort,
+    response_format: ask.responseSchema && {
+      type: 'json_schema',
+      json_schema: { name: 'response', schema: ask.responseSchema },
+    },
+    tools: ask.tools && ask.tools.length > 0 ? encodeTools(ask.tools) : undefined,
+    tool_choice: ask.toolChoice === undefined ? undefined : encodeToolChoice(ask.toolChoice),
+    stream: true,
+    stream_options: { include_usage: true },
+    ...ask.options,
+  }
+  return { ...post(target, '/chat/completions', body, [...warnings, ...sampling.warnings]), slowStart: manner.reasons }
+}
+
+function encodeText(ask: TextAsk, target: Target): EncodedRequest {
+  const { maxTokens, temperature, topP, stop, seed } = ask
+  return post(target, '/completions', {
+    model: target.model,
+    prompt: ask.prompt,
+    suffix: ask.suffix,
+    max_tokens: maxTokens,
+    temperature,
+    top_p: topP,
+    stop,
+    seed,
+    stream: true,
+    stream_options: { include_usage: true },
+    ...ask.options,
+  })
+}
+
+/** Drops and renames what the model's family refuses, and says so. */
+function encodeSampling(ask: ChatAsk, target: Target, manner: Manner): { fields: Json; warnings: string[] } {
+  const { maxTokens, temperature, topP, stop, seed } = ask
+  const refused: Partial<Record<keyof Sampling, unknown>> = manner.reasons ? { temperature, topP, stop } : {}
+  const warnings = Object.entries(refused)
+    .filter(([, value]) => value !== undefined)
+    .map(([name]) => `${name} was left out: ${target.model} refuses it while it reasons`)
+  const kept = manner.reasons ? {} : { temperature, top_p: topP, stop }
+  // Only OpenAI itself and its reasoning models want the newer name; other servers may not know it.
+  const limit = manner.reasoningFamily || isOpenAi(target) ? 'max_completion_tokens' : 'max_tokens'
+  return { fields: { [limit]: maxTokens, ...kept, seed }, warnings }
+}
+
+function isOpenAi({ baseUrl }: Target): boolean {
+  return /^https:\/\/(?:[a-z]+\.)?api\.openai\.com\//.test(`${baseUrl}/`)
+}
+
+function post(target: Target, path: string, body: Json, warnings: readonly string[] = []): EncodedRequest {
+  return {
+    method: 'POST',
+    url: `${target.baseUrl}${path}`,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    warnings,
+  }
+}

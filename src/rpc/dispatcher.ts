@@ -1,0 +1,172 @@
+import type { Frame } from './framer.ts'
+import {
+  failure,
+  type Id,
+  invalidRequest,
+  type Notification,
+  type Outgoing,
+  type Request,
+  type Response,
+  RpcError,
+  readMessage,
+  success,
+} from './message.ts'
+
+/** Where messages go. Nothing handed to `send` is ever dropped. */
+export type Outlet = {
+  send(message: Outgoing): void
+  /** Whether the reader is behind, so that what can wait should. */
+  congested(): boolean
+  /** Resolves when the reader has caught up. */
+  drained(): Promise<void>
+}
+
+/** A request in flight, as its handler sees it. */
+export type Exchange = {
+  readonly id: Id
+  readonly signal: AbortSignal
+  /** Aborted when the peer begins to shut down; the request itself may still finish. */
+  readonly draining: AbortSignal
+  /** Whether the request came inside a batch. */
+  readonly batched: boolean
+  notify(method: string, params: object): void
+  congested(): boolean
+  drained(): Promise<void>
+}
+
+export type Handlers = {
+  /** Answers a request with its result. Throw RpcError for a protocol fault. */
+  serve(request: Request, exchange: Exchange): object | Promise<object>
+  /** Takes note of a notification; `cancel` interrupts the request of that id. */
+  notice(notification: Notification, cancel: (id: unknown) => void): void
+  /** Whether the peer may send arrays of messages (MCP 2025-03-26 only). */
+  acceptsBatches(): boolean
+}
+
+export type Dispatcher = {
+  receive(frame: Frame): void
+  /** Takes no more requests and resolves when the last one in flight is answered. */
+  drain(): Promise<void>
+  /** Interrupts what is still in flight; each is answered with what its handler makes of the interruption. */
+  interrupt(): void
+}
+
+const maxBatch = 128
+
+type InFlight = { abort(): void; silence(): void }
+
+/**
+ * Serves many requests at once over one outlet. Every request gets exactly one answer, unless it is cancelled, and then
+ * none: nothing at all goes out for it from then on.
+ */
+export function createDispatcher(handlers: Handlers, outlet: Outlet): Dispatcher {
+  const inFlight = new Map<Id, InFlight>()
+  let closing: AbortController | undefined
+  let onIdle: (() => void) | undefined
+  const draining = () => (closing ??= new AbortController())
+
+  const dispatch = (value: unknown, reply: (response: Response | undefined) => void, batched: boolean): void => {
+    const incoming = readMessage(value)
+    switch (incoming.kind) {
+      case 'request':
+        return serve(incoming.request, reply, batched)
+      case 'invalid':
+        return reply(failure(incoming.id, new RpcError(invalidRequest, `Invalid request: ${incoming.reason}`)))
+      case 'notification':
+        handlers.notice(incoming.notification, (id) => inFlight.get(id as Id)?.silence())
+        return reply(undefined)
+      case 'ignored':
+        return reply(undefined)
+    }
+  }
+
+  const serve = (request: Request, reply: (response: Response | undefined) => void, batched: boolean): void => {
+    const { id } = request
+    if (inFlight.has(id)) {
+      return reply(failure(id, new RpcError(invalidRequest, 'Invalid request: this id is already in flight')))
+    }
+    // Made on demand: most requests are answered at once and never look at their signal.
+    let controller: AbortController | undefined
+    const interruption = () => (controller ??= new AbortController())
+    let silent = false
+    let settled = false
+    const settle = (response: Response | undefined) => {
+      if (settled) return
+      settled = true
+      inFlight.delete(id)
+      reply(response)
+      if (inFlight.size === 0) onIdle?.()
+    }
+    const exchange: Exchange = {
+      id,
+      get signal() {
+        return interruption().signal
+      },
+      get draining() {
+        return draining().signal
+      },
+      batched,
+      notify(method, params) {
+        if (!silent && !settled) outlet.send({ jsonrpc: '2.0', method, params: params as Record<string, unknown> })
+      },
+      congested: outlet.congested,
+      drained: outlet.drained,
+    }
+    try {
+      const result = handlers.serve(request, exchange)
+      if (!(result instanceof Promise)) return reply(success(id, result))
+      inFlight.set(id, {
+        abort: () => interruption().abort(),
+        silence() {
+          silent = true
+          interruption().abort()
+          settle(undefined)
+        },
+      })
+      result.then(
+        (value) => settle(success(id, value)),
+        (error: unknown) => settle(failure(id, error)),
+      )
+    } catch (error) {
+      reply(failure(id, error))
+    }
+  }
+
+  const dispatchBatch = (values: unknown[]): void => {
+    if (!handlers.acceptsBatches() || values.length === 0 || values.length > maxBatch) {
+      outlet.send(failure(undefined, new RpcError(invalidRequest, 'Invalid request: one message a line')))
+      return
+    }
+    const responses: Response[] = []
+    let open = values.length
+    for (const value of values) {
+      dispatch(
+        value,
+        (response) => {
+          if (response) responses.push(response)
+          if (--open === 0 && responses.length > 0) outlet.send(responses)
+        },
+        true,
+      )
+    }
+  }
+
+  const sendResponse = (response: Response | undefined) => {
+    if (response) outlet.send(response)
+  }
+
+  return {
+    receive(frame) {
+      if ('error' in frame) outlet.send(failure(frame.id, frame.error))
+      else if (Array.isArray(frame.value)) dispatchBatch(frame.value)
+      else dispatch(frame.value, sendResponse, false)
+    },
+    drain() {
+      draining().abort()
+      return inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => (onIdle = resolve))
+    },
+    interrupt() {
+      for (const request of inFlight.values()) request.abort()
+    },
+  }
+}

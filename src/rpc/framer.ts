@@ -1,0 +1,143 @@
+// The default import: a named one that an old Node lacks would fail to link before the version check can speak.
+import buffer from 'node:buffer'
+import { type Id, invalidRequest, isId, parseError, RpcError } from './message.ts'
+
+/** One line of input: a JSON value, or what is wrong with the line and the id that could be saved from it. */
+export type Frame = { value: unknown } | { error: RpcError; id?: Id }
+
+export type FramerLimits = { maxLineBytes: number; maxDepth: number }
+
+/** 32 MiB is the largest request that a provider takes; nesting beyond 256 has no use and overflows recursive code. */
+export const defaultLimits: FramerLimits = { maxLineBytes: 32 * 1024 * 1024, maxDepth: 256 }
+
+const newline = 0x0a
+const quote = 0x22
+const backslash = 0x5c
+const prefixBytes = 4096
+const byteOrderMark = [0xef, 0xbb, 0xbf]
+
+export type Framer = {
+  /** Takes the next bytes; complete lines go to the callback before it returns. */
+  push(chunk: Uint8Array): void
+  /** The input has ended: a last line without a newline still counts. */
+  end(): void
+}
+
+/**
+ * Cuts bytes into lines and parses each as JSON. Chunks are kept as they came and joined once a line, so the cost is
+ * linear in the bytes; a line over the limit is skipped to its end while only its first 4 KiB are held.
+ */
+export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimits = defaultLimits): Framer {
+  let held: Buffer[] = []
+  let heldBytes = 0
+  let skipping = false
+  let atStart = true
+
+  const hold = (part: Buffer) => {
+    if (part.length === 0) return
+    heldBytes += part.length
+    if (!skipping) held.push(part)
+    if (!skipping && heldBytes > limits.maxLineBytes) {
+      held = [Buffer.from(joined().subarray(0, prefixBytes))]
+      skipping = true
+    }
+  }
+  const joined = () => (held.length === 1 ? (held[0] as Buffer) : Buffer.concat(held))
+  const finishLine = () => {
+    const line = joined()
+    const frame = skipping
+      ? rejected(line, `a line must not exceed ${limits.maxLineBytes} bytes`)
+      : parseLine(atStart ? withoutByteOrderMark(line) : line, limits.maxDepth)
+    held = []
+    heldBytes = 0
+    skipping = false
+    atStart = false
+    if (frame) onFrame(frame)
+  }
+
+  return {
+    push(chunk) {
+      const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+      let start = 0
+      for (let end = bytes.indexOf(newline); end !== -1; end = bytes.indexOf(newline, start)) {
+        hold(bytes.subarray(start, end))
+        finishLine()
+        start = end + 1
+      }
+      hold(bytes.subarray(start))
+    },
+    end() {
+      if (heldBytes > 0) finishLine()
+    },
+  }
+}
+
+function parseLine(line: Buffer, maxDepth: number): Frame | undefined {
+  if (!buffer.isUtf8(line)) return { error: new RpcError(parseError, 'Parse error: the line is not UTF-8') }
+  if (nestsDeeperThan(line, maxDepth)) return rejected(line, `a message must not nest deeper than ${maxDepth} levels`)
+  const text = line.toString('utf8')
+  try {
+    return { value: JSON.parse(text) }
+  } catch {
+    // V8's message quotes the input, which may hold a secret: it is not passed on.
+    return text.trim() === '' ? undefined : { error: new RpcError(parseError, 'Parse error: the line is not JSON') }
+  }
+}
+
+function withoutByteOrderMark(line: Buffer): Buffer {
+  return byteOrderMark.every((byte, at) => line[at] === byte) ? line.subarray(byteOrderMark.length) : line
+}
+
+function rejected(line: Buffer, reason: string): Frame {
+  const id = idIn(line.toString('latin1', 0, prefixBytes))
+  const error = new RpcError(invalidRequest, `Invalid request: ${reason}`)
+  return id === undefined ? { error } : { error, id }
+}
+
+// The id, where only members with scalar values stand before it. Every alternative starts with a character of its own.
+const leadingId =
+  /^\s*\{(?:\s*"(?:[^"\\]|\\.)*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\deE]+|true|false|null)\s*,)*?\s*"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*[,}]/
+
+function idIn(prefix: string): Id | undefined {
+  const found = leadingId.exec(prefix)?.[1]
+  if (found === undefined) return undefined
+  try {
+    const id: unknown = JSON.parse(Buffer.from(found, 'latin1').toString('utf8'))
+    return isId(id) ? id : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether brackets nest deeper than the limit, found before parsing: recursion over such a value would overflow. */
+function nestsDeeperThan(line: Buffer, limit: number): boolean {
+  if (line.length <= limit) return false
+  let depth = 0
+  for (let at = 0; at < line.length; at++) {
+    const byte = line[at]
+    if (byte === quote) at = endOfString(line, at)
+    else if (byte === 0x7b || byte === 0x5b) {
+      if (++depth > limit) return true
+    } else if (byte === 0x7d || byte === 0x5d) depth--
+  }
+  return false
+}
+
+/** Index of the quote that closes the string opened at `open`, or the line's end. */
+function endOfString(line: Buffer, open: number): number {
+  let at = open + 1
+  // Short strings are quickest byte by byte, long ones by the native search for the next quote.
+  for (const near = Math.min(at + 64, line.length); at < near; at++) {
+    if (line[at] === quote) return at
+    if (line[at] === backslash) at++
+  }
+  const from = at
+  for (;;) {
+    const found = line.indexOf(quote, at)
+    if (found === -1) return line.length
+    let slashes = 0
+    while (found - slashes > from && line[found - slashes - 1] === backslash) slashes++
+    if (slashes % 2 === 0) return found
+    at = found + 1
+  }
+}

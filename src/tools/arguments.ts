@@ -1,0 +1,115 @@
+import * as z from 'zod/mini'
+import en from 'zod/v4/locales/en.js'
+import { Fault } from '../errors.ts'
+
+z.config(en())
+
+/** The providers' own names for arguments, besides the same words in snake_case. */
+const spellings: Readonly<Record<string, string>> = {
+  max_completion_tokens: 'maxTokens',
+  max_output_tokens: 'maxTokens',
+  maxOutputTokens: 'maxTokens',
+  stop_sequences: 'stop',
+  stopSequences: 'stop',
+  encoding_format: 'encoding',
+}
+
+type Arguments = Record<string, unknown>
+
+/**
+ * Reads a tool's arguments against its schema: takes the providers' spellings, and a lone string where the schema says a
+ * list of strings. Throws an `invalid_request` that names the argument, and for an unknown one the nearest known name.
+ */
+export function readArguments<S extends z.ZodMiniObject>(schema: S, args: unknown): z.infer<S> {
+  const given = translate(schema, args as Arguments)
+  const parsed = schema.safeParse(given)
+  if (parsed.success) return parsed.data as z.infer<S>
+  const [issue] = parsed.error.issues
+  throw new Fault(
+    'invalid_request',
+    issue?.code === 'unrecognized_keys' ? unknown(schema, issue.keys[0] ?? '') : sentence(issue),
+  )
+}
+
+function translate(schema: z.ZodMiniObject, args: Arguments): Arguments {
+  const known = schema.shape
+  const entries = Object.entries(args)
+    // A client that fills in every argument sends null for what it has nothing to say about.
+    .filter(([, value]) => value !== null)
+    .flatMap(([name, value]): [string, unknown][] => {
+      if (Object.hasOwn(known, name)) return [[name, value]]
+      if (name === 'response_format' && isObject(value)) return responseFormat(value)
+      const spelled = Object.hasOwn(spellings, name) ? (spellings[name] as string) : camelCase(name)
+      return [[Object.hasOwn(known, spelled) ? spelled : name, value]]
+    })
+    .map(([name, value]): [string, unknown] => [name, name === 'toolChoice' ? toolChoice(value) : value])
+    .map(([name, value]): [string, unknown] => [
+      name,
+      typeof value === 'string' && isList(known[name]) ? [value] : value,
+    ])
+  return merged(entries)
+}
+
+/** `Object.fromEntries` defines members, so that `__proto__` is a name like any other; options are joined, not replaced. */
+function merged(entries: [string, unknown][]): Arguments {
+  const options = entries.filter(([name, value]) => name === 'options' && isObject(value)).map(([, value]) => value)
+  const result = Object.fromEntries(entries)
+  return options.length > 1 ? { ...result, options: Object.assign({}, ...options) } : result
+}
+
+/** OpenAI's response_format: a schema is ours, anything else is passed through. */
+function responseFormat(format: Arguments): [string, unknown][] {
+  const inner = isObject(format['json_schema']) ? format['json_schema']['schema'] : format['schema']
+  if (isObject(inner)) return [['responseSchema', inner]]
+  return format['type'] === 'text' ? [] : [['options', { response_format: format }]]
+}
+
+/** `any` is Anthropic's word for `required`; both vendors wrap the name of a tool in an object. */
+function toolChoice(choice: unknown): unknown {
+  if (choice === 'any') return 'required'
+  if (!isObject(choice)) return choice
+  const inner = isObject(choice['function']) ? choice['function']['name'] : choice['name']
+  return inner ?? toolChoice(choice['type'])
+}
+
+function isList(type: unknown): boolean {
+  const inner = type instanceof z.ZodMiniOptional ? type.def.innerType : type
+  return inner instanceof z.ZodMiniArray && inner.def.element instanceof z.ZodMiniString
+}
+
+function camelCase(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+}
+
+function unknown(schema: z.ZodMiniObject, name: string): string {
+  const names = Object.keys(schema.shape)
+  const [nearest] = names.toSorted((a, b) => distance(a, name) - distance(b, name))
+  const shown = JSON.stringify(name).slice(0, 80)
+  const further = names.includes('options') ? '; fields for the provider alone go into options' : ''
+  return `there is no argument ${shown}; the nearest known one is ${nearest}${further}`
+}
+
+function sentence(issue: z.core.$ZodIssue | undefined): string {
+  const where = issue?.path.join('.') || 'the arguments'
+  return `${where}: ${issue?.message ?? 'not understood'}`
+}
+
+/** Levenshtein's distance, ignoring case; of the beginning only, because names are short. */
+function distance(left: string, right: string): number {
+  const a = left.toLowerCase()
+  const b = right.toLowerCase().slice(0, 64)
+  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
+      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1))
+    }
+    row = next
+  }
+  return row[b.length] as number
+}
+
+function isObject(value: unknown): value is Arguments {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

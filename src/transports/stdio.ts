@@ -1,0 +1,149 @@
+import { type Readable, Writable } from 'node:stream'
+import { createDispatcher, type Handlers, type Outlet } from '../rpc/dispatcher.ts'
+import { createFramer } from '../rpc/framer.ts'
+import type { Outgoing } from '../rpc/message.ts'
+
+/** Time that calls in flight get to finish once the input has ended. Docker's gateway kills after 5 s. */
+const graceMs = 4_000
+/** Time that interrupted calls get to say so. */
+const interruptionMs = 250
+/** Time that a slow reader gets to take what is left. */
+const drainMs = 10_000
+const parentWatchMs = 2_000
+/** Unread output beyond which no further request is read. */
+const maxUnreadBytes = 64 * 1024 * 1024
+
+const crashExitCode = 70
+const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+
+type StdioOutlet = Outlet & {
+  /** Resolves when all that was sent has been handed to the system. */
+  flushed(): Promise<void>
+  unreadBytes(): number
+}
+
+// The prototype's own method: the stream's may have been taken over by claimStdout.
+const write: (this: Writable, text: string, written?: () => void) => boolean = Writable.prototype.write
+
+/** Messages as lines on a stream: those of one turn of the event loop leave in one write, in order, none dropped. */
+export function createOutlet(stream: Writable, redact: (line: string) => string): StdioOutlet {
+  let lines: string[] = []
+  let scheduled: NodeJS.Immediate | undefined
+  let full = false
+  let waiting: (() => void)[] = []
+  stream.on('drain', () => {
+    full = false
+    const resumed = waiting
+    waiting = []
+    for (const resume of resumed) resume()
+  })
+
+  const flush = () => {
+    scheduled = undefined
+    const text = lines.length === 1 ? (lines[0] as string) : lines.join('')
+    lines = []
+    full = !write.call(stream, text)
+  }
+  const drained = () => (full ? new Promise<void>((resolve) => waiting.push(resolve)) : Promise.resolve())
+
+  return {
+    send(message: Outgoing) {
+      lines.push(`${redact(JSON.stringify(message))}\n`)
+      scheduled ??= setImmediate(flush)
+    },
+    congested: () => full,
+    drained,
+    async flushed() {
+      if (scheduled) {
+        clearImmediate(scheduled)
+        flush()
+      }
+      await new Promise<void>((resolve) => write.call(stream, '', resolve))
+    },
+    unreadBytes: () => stream.writableLength,
+  }
+}
+
+export type StdioOptions = {
+  input: Readable
+  output: Writable
+  /** Takes secrets out of a line before it leaves. */
+  redact: (line: string) => string
+  /** Says one sentence to the person who runs the program. */
+  complain: (sentence: string) => void
+}
+
+/**
+ * Serves one peer over stdin and stdout until the input ends, a signal comes, the reader is gone or the parent is gone.
+ * Resolves to the exit code when everything that was answered has been written.
+ */
+export function serveStdio(handlers: Handlers, { input, output, redact, complain }: StdioOptions): Promise<number> {
+  const outlet = createOutlet(output, redact)
+  const dispatcher = createDispatcher(handlers, outlet)
+  const framer = createFramer((frame) => dispatcher.receive(frame))
+
+  return new Promise((resolve) => {
+    let closing = false
+    const close = async (exitCode: number) => {
+      // A second signal does not wait any longer.
+      if (closing) return resolve(exitCode)
+      closing = true
+      input.pause()
+      clearInterval(parentWatch)
+      const idle = dispatcher.drain()
+      if (!(await settlesWithin(idle, graceMs))) {
+        dispatcher.interrupt()
+        await settlesWithin(idle, interruptionMs)
+      }
+      await settlesWithin(outlet.flushed(), drainMs)
+      resolve(exitCode)
+    }
+    const abandon = (exitCode: number) => {
+      closing = true
+      dispatcher.interrupt()
+      resolve(exitCode)
+    }
+    const crash = (error: unknown) => {
+      complain(`Internal fault, the gateway stops: ${error instanceof Error ? error.stack : String(error)}`)
+      dispatcher.interrupt()
+      void settlesWithin(outlet.flushed(), 500).then(() => resolve(crashExitCode))
+    }
+
+    const parent = process.ppid
+    const parentWatch = setInterval(() => process.ppid !== parent && void close(0), parentWatchMs)
+    parentWatch.unref()
+    for (const [signal, exitCode] of Object.entries(signals)) process.on(signal, () => void close(exitCode))
+    process.on('uncaughtException', crash)
+    process.on('unhandledRejection', crash)
+    output.on('error', () => abandon(0))
+    output.on('close', () => abandon(0))
+    input.on('data', (chunk: Buffer) => {
+      framer.push(chunk)
+      if (outlet.unreadBytes() > maxUnreadBytes) {
+        input.pause()
+        void outlet.drained().then(() => closing || input.resume())
+      }
+    })
+    input.on('error', () => void close(0))
+    input.on('end', () => {
+      framer.end()
+      void close(0)
+    })
+  })
+}
+
+/** From now on whatever else writes to stdout, a stray console.log of a dependency say, ends on stderr. */
+export function claimStdout(): Writable {
+  process.stdout.write = process.stderr.write.bind(process.stderr) as typeof process.stdout.write
+  return process.stdout
+}
+
+async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => (timer = setTimeout(resolve, ms, false)))
+  try {
+    return await Promise.race([promise.then(() => true as const), late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
