@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import * as z from 'zod/mini'
-import type { Proxy } from './http/pool.ts'
+import type { ProxySettings } from './http/pool.ts'
 import { type LogLevel, logLevels } from './log.ts'
 import { type Preset, presets } from './providers/index.ts'
 import type { KeySource } from './secrets.ts'
@@ -35,7 +35,7 @@ export type Config = {
   /** An alias, `provider/model`, or a bare name for the default provider. */
   defaultModel?: string
   defaultProvider?: string
-  proxy: Proxy
+  proxy: ProxySettings
   recordDir?: string
   logLevel: LogLevel
   /** Why no call can be made at all; one sentence that names the variable. */

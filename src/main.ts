@@ -18,44 +18,55 @@ const instructions = [
 /** Loading takes tens of milliseconds and would hold up requests right behind the first answer. */
 const preloadDelayMs = 30
 
+let redact = (line: string) => line
+
 if (isOlderThan(process.versions.node, REQUIRED_NODE)) {
-  process.stderr.write(
-    `genai-gateway-mcp needs Node ${REQUIRED_NODE} or newer, and this is ${process.versions.node}.\n`,
-  )
-  process.exit(1)
-}
-if (process.argv.length > 2) {
-  const { runCommand } = await import('./cli/command.ts')
-  process.exit(runCommand(process.argv.slice(2), PACKAGE_VERSION))
+  complain(`genai-gateway-mcp needs Node ${REQUIRED_NODE} or newer, and this is ${process.versions.node}.`)
+  process.exitCode = 1
+} else if (process.argv.length > 2) {
+  void import('./cli/command.ts').then(({ runCommand }) => {
+    process.exitCode = runCommand(process.argv.slice(2), PACKAGE_VERSION)
+  })
+} else {
+  void serve().then((exitCode) => process.exit(exitCode))
 }
 
-let redact = (line: string) => line
-let tools: Promise<ReadonlyMap<string, Tool>> | undefined
-const load = () =>
-  (tools ??= import('./chat.ts').then(({ createChat }) => {
+/** Serves until the client is gone; resolves to the exit code. */
+async function serve(): Promise<number> {
+  let tools: Promise<ReadonlyMap<string, Tool>> | undefined
+  const load = async () => {
+    const { createChat } = await import('./chat.ts')
     const chat = createChat({ version: PACKAGE_VERSION })
     redact = chat.redact
     return chat.tools
-  }))
-const server = createServer({ name: 'genai-gateway', title: 'GenAI Gateway', version: PACKAGE_VERSION }, instructions, {
-  declarations,
-  load,
-})
-let preload: NodeJS.Timeout | undefined
-
-if (process.stdin.isTTY) complain('This is an MCP server: a client starts it and speaks to it over stdin. See --help.')
-process.stderr.on('error', () => {})
-const exitCode = await serveStdio(
-  {
-    ...server,
-    serve(request, exchange) {
-      preload ??= setTimeout(() => load().catch(() => {}), preloadDelayMs).unref()
-      return server.serve(request, exchange)
+  }
+  const loadOnce = () => (tools ??= load())
+  const server = createServer(
+    { name: 'genai-gateway', title: 'GenAI Gateway', version: PACKAGE_VERSION },
+    instructions,
+    {
+      declarations,
+      load: loadOnce,
     },
-  },
-  { input: process.stdin, output: claimStdout(), redact: (line) => redact(line), complain },
-)
-process.exit(exitCode)
+  )
+  let asked = false
+
+  process.stderr.on('error', () => {})
+  if (process.stdin.isTTY)
+    complain('This is an MCP server: a client starts it and speaks to it over stdin. See --help.')
+  return serveStdio(
+    {
+      ...server,
+      serve(request, exchange) {
+        // A fault of loading is told by the call that needs what was loaded.
+        if (!asked) setTimeout(() => loadOnce().catch(() => {}), preloadDelayMs).unref()
+        asked = true
+        return server.serve(request, exchange)
+      },
+    },
+    { input: process.stdin, output: claimStdout(), redact: (line) => redact(line), complain },
+  )
+}
 
 function complain(sentence: string): void {
   process.stderr.write(`${redact(sentence)}\n`)

@@ -3,7 +3,7 @@ import Agent from 'undici/lib/dispatcher/agent.js'
 import { Fault } from '../errors.ts'
 import type { HttpResponse, Send } from './message.ts'
 
-export type Proxy = { http?: string | undefined; https?: string | undefined; except?: string | undefined }
+export type ProxySettings = { http?: string | undefined; https?: string | undefined; except?: string | undefined }
 
 const connectTimeoutMs = 10_000
 /** Bytes of a body that may wait for their reader before the socket is paused. */
@@ -25,7 +25,7 @@ const settings = {
  * The one pool of connections. Redirects are not followed, aborted sockets are destroyed and never return to the pool.
  * Throws Faults only.
  */
-export function createPool(proxy: Proxy = {}): Send {
+export function createPool(proxy: ProxySettings = {}): Send {
   let dispatcher: Promise<Dispatcher> | Dispatcher =
     proxy.http || proxy.https ? createProxyDispatcher(proxy) : (new Agent(settings) as Dispatcher)
 
@@ -84,7 +84,7 @@ export function createPool(proxy: Proxy = {}): Send {
   }
 }
 
-async function createProxyDispatcher(proxy: Proxy): Promise<Dispatcher> {
+async function createProxyDispatcher(proxy: ProxySettings): Promise<Dispatcher> {
   const { default: EnvHttpProxyAgent } = await import('undici/lib/dispatcher/env-http-proxy-agent.js')
   return new EnvHttpProxyAgent({
     ...settings,

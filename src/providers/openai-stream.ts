@@ -57,11 +57,11 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
     done = finish !== undefined
   } else {
     assertNoWebPage(headers)
-    read: for await (const events of readEvents(response.body)) {
+    stream: for await (const events of readEvents(response.body)) {
       for (const { event, data } of events) {
         if (data.startsWith('[DONE]')) {
           done = true
-          break read
+          break stream
         }
         const chunk = parseChunk(data)
         if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)

@@ -51,7 +51,6 @@ export function createListModels(config: Config, directory: Directory, now: () =
     }
   }
 
-  // biome-ignore lint/correctness/useYield: it has no progress to report
   return bindTool(listModels, async function* ({ provider, search, refresh = false }, { signal }) {
     const startedMs = now()
     try {
