@@ -2,7 +2,7 @@
 import { createServer } from './mcp/server.ts'
 import type { Tool } from './tool.ts'
 import { declarations } from './tools/declarations.ts'
-import { claimStdout, serveStdio } from './transports/stdio.ts'
+import { serveStdio } from './transports/stdio.ts'
 
 /** Set by the build from package.json. */
 declare const PACKAGE_VERSION: string
@@ -51,7 +51,6 @@ async function serve(): Promise<number> {
   )
   let asked = false
 
-  process.stderr.on('error', () => {})
   if (process.stdin.isTTY)
     complain('This is an MCP server: a client starts it and speaks to it over stdin. See --help.')
   return serveStdio(
@@ -64,11 +63,13 @@ async function serve(): Promise<number> {
         return server.serve(request, exchange)
       },
     },
-    { input: process.stdin, output: claimStdout(), redact: (line) => redact(line), complain },
+    { input: process.stdin, output: process.stdout, redact: (line) => redact(line), complain },
   )
 }
 
 function complain(sentence: string): void {
+  // Nobody may be reading; making the stream costs a millisecond that the first answer need not pay.
+  process.stderr.once('error', () => {})
   process.stderr.write(`${redact(sentence)}\n`)
 }
 

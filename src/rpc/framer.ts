@@ -1,5 +1,3 @@
-// The default import: a named one that an old Node lacks would fail to link before the version check can speak.
-import buffer from 'node:buffer'
 import { type Id, invalidRequest, isId, parseError, RpcError } from './message.ts'
 
 /** One line of input: a JSON value, or what is wrong with the line and the id that could be saved from it. */
@@ -28,6 +26,8 @@ export type Framer = {
  * linear in the bytes; a line over the limit is skipped to its end while only its first 4 KiB are held.
  */
 export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimits = defaultLimits): Framer {
+  // An import would fail to link on a Node too old to have it, before main.ts can say so, and costs a millisecond.
+  const { isUtf8 } = process.getBuiltinModule('node:buffer')
   let held: Buffer[] = []
   let heldBytes = 0
   let skipping = false
@@ -47,7 +47,9 @@ export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimi
     const line = joined()
     const frame = skipping
       ? rejected(line, `a line must not exceed ${limits.maxLineBytes} bytes`)
-      : parseLine(atStart ? withoutByteOrderMark(line) : line, limits.maxDepth)
+      : !isUtf8(line)
+        ? { error: new RpcError(parseError, 'Parse error: the line is not UTF-8') }
+        : parseLine(atStart ? withoutByteOrderMark(line) : line, limits.maxDepth)
     held = []
     heldBytes = 0
     skipping = false
@@ -73,7 +75,6 @@ export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimi
 }
 
 function parseLine(line: Buffer, maxDepth: number): Frame | undefined {
-  if (!buffer.isUtf8(line)) return { error: new RpcError(parseError, 'Parse error: the line is not UTF-8') }
   if (nestsDeeperThan(line, maxDepth)) return rejected(line, `a message must not nest deeper than ${maxDepth} levels`)
   const text = line.toString('utf8')
   try {

@@ -1,4 +1,4 @@
-import { type Readable, Writable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { createDispatcher, type Handlers, type Outlet } from '../rpc/dispatcher.ts'
 import { createFramer } from '../rpc/framer.ts'
 import type { Outgoing } from '../rpc/message.ts'
@@ -22,11 +22,9 @@ type StdioOutlet = Outlet & {
   unreadBytes(): number
 }
 
-// The prototype's own method: the stream's may have been taken over by claimStdout.
-const write: (this: Writable, text: string, written?: () => void) => boolean = Writable.prototype.write
-
 /** Messages as lines on a stream: those of one turn of the event loop leave in one write, in order, none dropped. */
 export function createOutlet(stream: Writable, redact: (line: string) => string): StdioOutlet {
+  const write: (text: string, written?: () => void) => boolean = stream.write.bind(stream)
   let lines: string[] = []
   let scheduled: NodeJS.Immediate | undefined
   let full = false
@@ -42,7 +40,7 @@ export function createOutlet(stream: Writable, redact: (line: string) => string)
     scheduled = undefined
     const text = lines.length === 1 ? (lines[0] as string) : lines.join('')
     lines = []
-    full = !write.call(stream, text)
+    full = !write(text)
   }
   const drained = () => (full ? new Promise<void>((resolve) => waiting.push(resolve)) : Promise.resolve())
 
@@ -58,7 +56,7 @@ export function createOutlet(stream: Writable, redact: (line: string) => string)
         clearImmediate(scheduled)
         flush()
       }
-      await new Promise<void>((resolve) => write.call(stream, '', resolve))
+      await new Promise<void>((resolve) => write('', resolve))
     },
     unreadBytes: () => stream.writableLength,
   }
@@ -79,6 +77,8 @@ export type StdioOptions = {
  */
 export function serveStdio(handlers: Handlers, { input, output, redact, complain }: StdioOptions): Promise<number> {
   const outlet = createOutlet(output, redact)
+  // From now on whatever else writes to stdout, a stray console.log of a dependency say, ends on stderr.
+  output.write = ((...args: Parameters<Writable['write']>) => process.stderr.write(...args)) as Writable['write']
   const dispatcher = createDispatcher(handlers, outlet)
   const framer = createFramer((frame) => dispatcher.receive(frame))
 
@@ -130,12 +130,6 @@ export function serveStdio(handlers: Handlers, { input, output, redact, complain
       void close(0)
     })
   })
-}
-
-/** From now on whatever else writes to stdout, a stray console.log of a dependency say, ends on stderr. */
-export function claimStdout(): Writable {
-  process.stdout.write = process.stderr.write.bind(process.stderr) as typeof process.stdout.write
-  return process.stdout
 }
 
 async function settlesWithin(promise: Promise<unknown>, ms: number): Promise<boolean> {
