@@ -1,6 +1,7 @@
 import { readConfig } from './config.ts'
+import { withCallLog } from './extensions/call-log.ts'
 import { withLimits } from './extensions/limit.ts'
-import type { Handle } from './handle.ts'
+import { compose, type Handle } from './handle.ts'
 import { createPool } from './http/pool.ts'
 import { systemClock } from './http/retry.ts'
 import { createRecorder } from './http/tape.ts'
@@ -21,15 +22,15 @@ export type Chat = { tools: ReadonlyMap<string, Tool>; redact: (text: string) =>
 /** Builds the chat tower from the configuration: what main.ts loads once the first answer is out. */
 export function createChat({ version }: { version: string }): Chat {
   const config = readConfig()
+  const providers = [...config.providers.values()]
   const secrets = createSecrets(
-    [...config.providers.values()].flatMap(({ name, baseUrl, key }) =>
-      key ? [{ provider: name, baseUrl, source: key }] : [],
-    ),
+    providers.flatMap(({ name, baseUrl, key }) => (key ? [{ provider: name, baseUrl, source: key }] : [])),
+    providers.flatMap(({ headers }) => secretValues(headers)),
   )
   const log = createLogger(config.logLevel, secrets.redact)
   for (const note of config.notes) log.warn(note)
   if (config.problem) log.warn(config.problem)
-  log.debug({ version, providers: [...config.providers.keys()] }, 'configured')
+  log.debug({ version, providers: providers.map(({ name }) => name) }, 'configured')
 
   const clock = systemClock
   const pool = createPool(config.proxy)
@@ -38,11 +39,11 @@ export function createChat({ version }: { version: string }): Chat {
     : pool
   const translate = withLimits(createTranslator({ send: withTimeouts(taped), secrets, clock }), clock.now)
   const directory = createDirectory(
-    (provider, signal) => handle({ kind: 'models', provider }, { signal, streaming: false }),
+    (provider, signal, timeoutMs) => handle({ kind: 'models', provider, timeoutMs }, { signal, streaming: false }),
     clock.now,
   )
   const router = createRouter(config, directory, clock.random)
-  const handle: Handle = createPipeline({ router, translate, clock })
+  const handle: Handle = compose([withCallLog(log, clock.now)], createPipeline({ router, translate, clock }))
 
   const tools = [
     createListModels(config, directory, clock.now),
@@ -50,4 +51,12 @@ export function createChat({ version }: { version: string }): Chat {
     createCreateEmbedding(handle, clock.now),
   ]
   return { tools: new Map(tools.map((tool) => [tool.name, tool])), redact: secrets.redact }
+}
+
+/** Headers that carry a credential by the look of their names. */
+function secretValues(headers: Readonly<Record<string, string>>): string[] {
+  return Object.entries(headers).flatMap(([name, value]) => {
+    if (!/auth|key|token|secret|cookie/i.test(name)) return []
+    return [value, value.replace(/^\S+\s+/, '')]
+  })
 }

@@ -18,8 +18,11 @@ export type Binding = { provider: string; baseUrl: string; source: KeySource }
 const minSecretLength = 8
 const redacted = '[redacted]'
 
-/** Holds all keys. Nothing else does: a key leaves only through `keyFor`, for a header to its own origin. */
-export function createSecrets(bindings: readonly Binding[]): Secrets {
+/**
+ * Holds all keys. Nothing else does: a key leaves only through `keyFor`, for a header to its own origin. `others` are
+ * secret too, but are sent by whoever holds them: the values of configured headers.
+ */
+export function createSecrets(bindings: readonly Binding[], others: readonly string[] = []): Secrets {
   const keys = new Map<string, { origin: string; source: KeySource; key: string | undefined }>()
   let forms: string[] = []
 
@@ -32,6 +35,7 @@ export function createSecrets(bindings: readonly Binding[]): Secrets {
     keys.set(provider, { origin: new URL(baseUrl).origin, source, key })
     learn(key)
   }
+  for (const value of others) learn(value)
 
   return {
     keyFor(provider, url) {

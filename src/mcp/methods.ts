@@ -60,7 +60,7 @@ async function run(
     for (;;) {
       const step = await steps.next()
       if (step.done) return step.value
-      reporter?.push(step.value.message)
+      reporter?.step(step.value.message)
       // The slow reader slows the provider: nothing is asked for that could not be passed on.
       if (exchange.congested()) await exchange.drained()
     }

@@ -8,38 +8,41 @@ const minGapMs = 50
 const heartbeatMs = 10_000
 
 export type Reporter = {
-  /** Takes the next piece of text, or the mere news that work went on. */
-  push(message: string | undefined): void
+  /** Takes one step: the next piece of text, or the mere news that work went on. */
+  step(message: string | undefined): void
   /** Sends what is still held back. Nothing goes out afterwards. */
   close(): void
 }
 
 /**
- * Turns the steps of one call into `notifications/progress`: strictly increasing, coalesced, none lost. While the
+ * Turns the steps of one call into `notifications/progress`: strictly increasing, coalesced, no text lost. While the
  * reader is behind, text waits here. Silence is filled with heartbeats, which carry no message.
  */
 export function createReporter(token: ProgressToken, exchange: Exchange): Reporter {
-  let progress = 0
+  /** Steps taken, heartbeats among them: what `progress` counts. */
+  let steps = 0
+  let told = 0
   let held: string[] = []
   let lastSentMs = Number.NEGATIVE_INFINITY
   let flushTimer: NodeJS.Timeout | undefined
   const heartbeat = setInterval(() => {
-    if (performance.now() - lastSentMs >= heartbeatMs && !exchange.congested()) send(undefined)
+    if (exchange.congested()) return
+    steps += 1
+    flush()
   }, heartbeatMs)
 
-  const send = (message: string | undefined) => {
-    progress += 1
+  const flush = () => {
+    if (steps === told) return
+    const message = held.length === 1 ? held[0] : held.join('')
+    held = []
+    told = steps
     lastSentMs = performance.now()
+    heartbeat.refresh()
     exchange.notify('notifications/progress', {
       progressToken: token,
-      progress,
-      ...(message === undefined ? {} : { message }),
+      progress: steps,
+      ...(message ? { message } : {}),
     })
-  }
-  const flush = () => {
-    const message = held.join('')
-    held = []
-    if (message !== '') send(message)
   }
   const flushWhenDue = () => {
     flushTimer = undefined
@@ -48,9 +51,9 @@ export function createReporter(token: ProgressToken, exchange: Exchange): Report
   }
 
   return {
-    push(message) {
-      if (message === undefined || message === '') return
-      held.push(message)
+    step(message) {
+      steps += 1
+      if (message) held.push(message)
       if (flushTimer) return
       const waitMs = lastSentMs + minGapMs - performance.now()
       if (waitMs <= 0 && !exchange.congested()) flush()
@@ -59,7 +62,7 @@ export function createReporter(token: ProgressToken, exchange: Exchange): Report
     close() {
       clearInterval(heartbeat)
       clearTimeout(flushTimer)
-      flush()
+      if (held.length > 0) flush()
     },
   }
 }

@@ -55,7 +55,8 @@ type TimeLimit = { signal: AbortSignal; totalMs: number; release(): void }
 function withDeadline(ask: Ask, outer: AbortSignal): TimeLimit {
   const totalMs = ask.timeoutMs ?? defaultTotalMs
   const controller = new AbortController()
-  const passOn = () => controller.abort(outer.reason)
+  const passOn = () =>
+    controller.abort(new Fault('unavailable', 'the call was interrupted', { cause: 'cancelled', retryable: true }))
   if (outer.aborted) passOn()
   outer.addEventListener('abort', passOn, { once: true })
   const timer = setTimeout(() => {

@@ -52,15 +52,6 @@ export function createRouter(config: Config, directory: Directory, random: () =>
     }
   }
 
-  const lists = async (provider: ProviderConfig, model: string, signal: AbortSignal): Promise<boolean> => {
-    try {
-      return !provider.problem && (await directory.list(provider.name, signal)).some(({ name }) => name === model)
-    } catch {
-      // A provider that cannot say what it has is asked for nothing.
-      return false
-    }
-  }
-
   /** `provider/model`, or undefined where the first segment is part of the model's own name. */
   const qualified = (name: string): Route | undefined => {
     const slash = name.indexOf('/')
@@ -71,7 +62,9 @@ export function createRouter(config: Config, directory: Directory, random: () =>
   const bare = async (name: string, signal: AbortSignal): Promise<Route> => {
     const fallback = config.providers.get(config.defaultProvider ?? '') ?? (providers[0] as ProviderConfig)
     if (providers.length === 1) return routeTo(fallback, name)
-    const listed = await Promise.all(providers.map((provider) => lists(provider, name, signal)))
+    const listed = await Promise.all(
+      providers.map((provider) => !provider.problem && directory.holds(provider.name, name, signal)),
+    )
     const owner =
       providers.find((_, at) => listed[at]) ?? providers.find(({ preset }) => preset.owns?.test(name)) ?? fallback
     return routeTo(owner, name)

@@ -52,9 +52,11 @@ function translate(schema: z.ZodMiniObject, args: Arguments): Arguments {
 
 /** `Object.fromEntries` defines members, so that `__proto__` is a name like any other; options are joined, not replaced. */
 function merged(entries: [string, unknown][]): Arguments {
-  const options = entries.filter(([name, value]) => name === 'options' && isObject(value)).map(([, value]) => value)
   const result = Object.fromEntries(entries)
-  return options.length > 1 ? { ...result, options: Object.assign({}, ...options) } : result
+  const options = entries.flatMap(([name, value]) =>
+    name === 'options' && isObject(value) ? Object.entries(value) : [],
+  )
+  return isObject(result['options']) ? { ...result, options: Object.fromEntries(options) } : result
 }
 
 /** OpenAI's response_format: a schema is ours, anything else is passed through. */
