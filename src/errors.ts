@@ -35,6 +35,8 @@ export type FaultDetail = {
   requestId?: string | undefined
   /** Whether the same call may succeed later without being changed. */
   retryable?: boolean | undefined
+  /** The parameter that the provider refuses, and the name it wants instead if it says so. */
+  parameter?: { name: string; replacement?: string | undefined } | undefined
   /** Where it happened, filled in by the translator. */
   provider?: string | undefined
   model?: string | undefined

@@ -7,6 +7,8 @@ export type Part =
   | { type: 'text'; text: string }
   | { type: 'image' | 'audio' | 'file'; data: string; mimeType: string; name?: string | undefined }
   | { type: 'image-url'; url: string }
+  /** What a model thought in an earlier turn, sealed by its provider: handed back as it came, or not at all. */
+  | { type: 'reasoning'; block: Record<string, unknown> }
   | { type: 'tool-use'; id: string; name: string; arguments: Record<string, unknown> }
   | { type: 'tool-result'; id: string; content: Part[]; isError: boolean }
 
@@ -91,6 +93,7 @@ export type Event =
   | { type: 'response'; requestId?: string | undefined; model?: string | undefined }
   | { type: 'text-delta'; text: string }
   | { type: 'reasoning-delta'; text: string }
+  | { type: 'reasoning-block'; block: Record<string, unknown> }
   | { type: 'tool-call'; id: string; name: string; argumentsText: string }
   | { type: 'embedding'; index: number; embedding: number[] | string }
   | { type: 'model'; model: ModelInfo }

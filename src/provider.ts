@@ -11,10 +11,16 @@ export type Target = {
   baseUrl: string
   /** Headers that the configuration adds. */
   headers: Readonly<Record<string, string>>
+  /** Azure's dated surface, `2024-10-21` say; without it, the one that needs no version. */
+  apiVersion?: string
+  /** Azure's deployments, by the model that each serves. */
+  deployments?: Readonly<Record<string, string>>
 }
 
 /** The part of a request that a dialect decides; the translator adds what the configuration decides. */
-export type EncodedRequest = Pick<HttpRequest, 'method' | 'url' | 'headers' | 'body'> & {
+export type EncodedRequest = Pick<HttpRequest, 'method' | 'url' | 'headers'> & {
+  /** The body, where it is JSON. Members that are undefined are not sent. */
+  json?: Readonly<Record<string, unknown>>
   /** What was renamed or left out, and why: told to the caller. */
   warnings: readonly string[]
   /** Whether the model may think for long before its first byte. */

@@ -63,6 +63,7 @@ export function faultOfStatus(status: number, headers: Readonly<Record<string, s
   return new Fault(code, `it answered ${status}${said}`, {
     status,
     ...detailOf(problem, headers),
+    ...(status === 400 || status === 422 ? { parameter: refusedParameter(problem) } : {}),
     cause,
     retryable: retryable && headers['x-should-retry'] !== 'false',
   })
@@ -122,6 +123,23 @@ function classify(
     return pathWords.test(message) || empty ? final('configuration', 'path') : final('model_not_found')
   if (modelWords.test(words) || (param === 'model' && status !== 422)) return final('model_not_found')
   return final(status === 501 ? 'provider_error' : 'invalid_request')
+}
+
+const refusals = [
+  /unsupported (?:parameter|value):? ['"`]?([\w.]+)/i,
+  /['"`]([\w.]+)['"`] (?:is|are) (?:not supported|unsupported|deprecated|not permitted|not allowed)/i,
+  /(?:unrecognized|unknown|unexpected) (?:request )?(?:argument|parameter|field|key|property|keyword)s?(?: supplied)?:? ['"`]?([\w.]+)/i,
+  /^([\w.]+): extra inputs are not permitted/i,
+]
+
+/** The parameter that a 400 or 422 complains of, by the field that names it or by the usual sentences. */
+function refusedParameter({ code = '', param, message = '' }: Problem): FaultDetail['parameter'] {
+  const text = message.slice(0, 1000)
+  const said = refusals.map((pattern) => pattern.exec(text)?.[1]).find((name) => name !== undefined)
+  const name = /^(?:unsupported|unknown)_(?:parameter|value)$/.test(code) ? (param ?? said) : said
+  if (name === undefined) return undefined
+  const replacement = /use ['"`]?([\w.]+)['"`]? instead/i.exec(text)?.[1]
+  return { name: name.split(/[.[]/, 1)[0] as string, ...(replacement ? { replacement } : {}) }
 }
 
 function detailOf(problem: Problem, headers: Readonly<Record<string, string>>): FaultDetail {

@@ -5,6 +5,7 @@ import type { HttpRequest, Send } from '../http/message.ts'
 import { type Clock, withRetry } from '../http/retry.ts'
 import type { EncodedRequest, Operation } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
+import { createLessons } from './lessons.ts'
 import type { Route } from './router.ts'
 
 export type Attempted = { signal: AbortSignal /** On the clock. */; deadline: number }
@@ -18,16 +19,17 @@ const preliminary = new Set<Event['type']>(['response', 'warning', 'usage'])
 const maxListMs = 30_000
 
 export function createTranslator({ send, secrets, clock }: { send: Send; secrets: Secrets; clock: Clock }): Translate {
+  const lessons = createLessons()
+
   /** One attempt: the events up to the first that shows something, and the rest still to come. */
   const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, signal: AbortSignal) => {
-    const { provider } = route
     const response = await send(requestFor(ask, route, encoded, secrets), signal)
     if (response.status !== 200) {
       const body = await readErrorText(response)
-      throw provider.preset.dialect.fault(response.status, response.headers, body)
+      throw route.provider.preset.dialect.fault(response.status, response.headers, body)
     }
     const events = operationOf(ask, route).decode(response, ask)[Symbol.asyncIterator]()
-    const first: Event[] = []
+    const first: Event[] = encoded.warnings.map((message) => ({ type: 'warning', message }))
     for (;;) {
       const next = await events.next()
       if (next.done) return { first, events }
@@ -36,15 +38,26 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     }
   }
 
-  /** A key in a file may have been replaced since it was read: then the refusal is not the last word. */
-  const attemptWithCurrentKey = async (...args: Parameters<typeof attempt>) => {
+  /**
+   * An attempt, and one more if the refusal says what to mend: a key whose file has been replaced since it was read, or a
+   * parameter that this model does not take.
+   */
+  const mendedAttempt = async (
+    ask: Ask,
+    route: Route,
+    encoded: EncodedRequest,
+    signal: AbortSignal,
+    count: () => void,
+  ) => {
+    count()
     try {
-      return await attempt(...args)
+      return await attempt(ask, route, lessons.apply(route, encoded, ask), signal)
     } catch (error) {
-      const [, { provider }] = args
-      const refused = error instanceof Fault && error.code === 'authentication' && secrets.reread(provider.name)
-      if (!refused) throw error
-      return attempt(...args)
+      if (!(error instanceof Fault)) throw error
+      const rotated = error.code === 'authentication' && secrets.reread(route.provider.name)
+      if (!rotated && !lessons.learn(route, error, encoded, ask)) throw error
+      count()
+      return attempt(ask, route, lessons.apply(route, encoded, ask), signal)
     }
   }
 
@@ -54,16 +67,12 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     try {
       const encoded = operationOf(ask, route).encode(ask, target)
       const { first, events } = await withRetry(
-        (number) => {
-          attempts = number
-          return attemptWithCurrentKey(ask, route, encoded, signal)
-        },
+        () => mendedAttempt(ask, route, encoded, signal, () => (attempts += 1)),
         { retries: provider.maxRetries, signal, clock, deadline },
       )
       let ended = false
       try {
         yield { type: 'served', provider: target.provider, model: target.model, attempts }
-        for (const message of encoded.warnings) yield { type: 'warning', message }
         yield* first
         for (;;) {
           const next = await events.next()
@@ -75,7 +84,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
         if (!ended) await events.return?.()
       }
     } catch (error) {
-      throw error instanceof Fault ? located(error, route, Math.max(attempts, 1)) : error
+      throw error instanceof Fault ? located(error, route, attempts) : error
     }
   }
 }
@@ -98,8 +107,13 @@ function requestFor(ask: Ask, { provider }: Route, encoded: EncodedRequest, secr
   return {
     method: encoded.method,
     url: encoded.url,
-    headers: { ...encoded.headers, ...(key === undefined ? {} : preset.dialect.authorize(key)), ...headers },
-    ...(encoded.body === undefined ? {} : { body: encoded.body }),
+    headers: {
+      ...encoded.headers,
+      ...(encoded.json ? { 'content-type': 'application/json' } : {}),
+      ...(key === undefined ? {} : preset.dialect.authorize(key)),
+      ...headers,
+    },
+    ...(encoded.json ? { body: JSON.stringify(encoded.json) } : {}),
     limits: { firstByteMs: ask.kind === 'models' ? Math.min(patientMs, maxListMs) : patientMs, idleMs: limits.idleMs },
   }
 }

@@ -3,7 +3,8 @@ import type { EmbedAsk, Event, ModelInfo } from '../gateway.ts'
 import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
-import { countOf, isObject, type Json, readUsage } from './openai-json.ts'
+import { countOf, isObject, type Json } from './json.ts'
+import { readUsage } from './openai-usage.ts'
 
 /** The answers of the OpenAI dialect that are one JSON document: embeddings and the list of models. */
 

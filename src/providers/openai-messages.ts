@@ -1,6 +1,6 @@
 import { Fault } from '../errors.ts'
 import type { ChatMessage, Part, ToolSpec } from '../gateway.ts'
-import type { Json } from './openai-json.ts'
+import type { Json } from './json.ts'
 
 /** Messages and tools in the shapes of OpenAI's chat completions (OpenAPI document 2.3.0, ChatCompletionRequestMessage). */
 
@@ -83,6 +83,8 @@ function encodePart(part: Part, warnings: Set<string>): Json | undefined {
         type: 'file',
         file: { filename: part.name ?? 'file', file_data: `data:${part.mimeType};base64,${part.data}` },
       }
+    case 'reasoning':
+      return undefined
     case 'tool-use':
     case 'tool-result':
       warnings.add(

@@ -4,7 +4,8 @@ import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
-import { isObject, type Json, readUsage } from './openai-json.ts'
+import { isObject, type Json } from './json.ts'
+import { readUsage } from './openai-usage.ts'
 
 /** What one choice of one chunk, or of a whole answer, brings. */
 type ChoiceReader = (choice: Json, calls: ToolCalls) => Event[]

@@ -1,8 +1,8 @@
 import type { ChatAsk, Sampling, TextAsk } from '../gateway.ts'
 import { faultOfStatus } from '../http/problem.ts'
 import type { EncodedRequest, Provider, Target } from '../provider.ts'
+import type { Json } from './json.ts'
 import { type Manner, mannerOf } from './openai-families.ts'
-import type { Json } from './openai-json.ts'
 import { decodeEmbeddings, decodeModels } from './openai-lists.ts'
 import { encodeMessages, encodeToolChoice, encodeTools } from './openai-messages.ts'
 import { decodeStream, readChatChoice, readTextChoice } from './openai-stream.ts'
@@ -87,8 +87,8 @@ function post(target: Target, path: string, body: Json, warnings: readonly strin
   return {
     method: 'POST',
     url: `${target.baseUrl}${path}`,
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
+    headers: {},
+    json: body,
     warnings,
   }
 }

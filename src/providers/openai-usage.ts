@@ -1,17 +1,7 @@
 import type { Usage } from '../gateway.ts'
+import { countOf, isObject } from './json.ts'
 
-/** Narrow readers for JSON that a server sent: what is not of the expected type counts as absent. */
-
-export type Json = Record<string, unknown>
-
-export function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-export function countOf(value: unknown): number | undefined {
-  return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined
-}
-
+/** Token counts, as chat, completions and embeddings alike report them; the cached ones are inside the prompt's. */
 export function readUsage(usage: unknown): Usage | undefined {
   if (!isObject(usage)) return undefined
   const { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details, completion_tokens_details } = usage

@@ -1,0 +1,181 @@
+import { Fault } from '../errors.ts'
+import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { readJson } from '../http/body.ts'
+import type { HttpResponse } from '../http/message.ts'
+import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
+import { readEvents } from '../http/sse.ts'
+import { countOf, isObject, type Json } from './json.ts'
+
+const maxBlocks = 1024
+
+type Block = { type: string; id: string; name: string; pieces: string[]; signature: string[]; input: unknown }
+
+/**
+ * The answer of /v1/messages: a stream of named events that ends with `message_stop`, or a whole message from a server
+ * that does not stream. Blocks are told apart by index; servers have been seen to leave out a block's end.
+ */
+export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Event> {
+  const { headers } = response
+  const blocks = new Map<number, Block>()
+  const counts: Json = {}
+  let announced = false
+  let stopReason: string | undefined
+  let stopped = false
+
+  function* begin(message: unknown): Generator<Event> {
+    if (!isObject(message)) return
+    Object.assign(counts, counted(message['usage']))
+    if (announced) return
+    announced = true
+    const { model } = message
+    yield {
+      type: 'response',
+      requestId: requestIdOf(headers),
+      ...(typeof model === 'string' && model !== '' ? { model } : {}),
+    }
+  }
+
+  function* open(index: number, content: unknown): Generator<Event> {
+    if (!isObject(content)) return
+    const { type, id, name, input, data } = content
+    const block: Block = {
+      type: String(type),
+      id: typeof id === 'string' ? id : '',
+      name: typeof name === 'string' ? name : '',
+      pieces: [],
+      signature: [],
+      input,
+    }
+    blocks.set(index, block)
+    if (type === 'redacted_thinking') yield { type: 'reasoning-block', block: { type, data } }
+    if (typeof content['text'] === 'string') yield* piece(block, content['text'])
+    if (typeof content['thinking'] === 'string') yield* piece(block, content['thinking'])
+    if (typeof content['signature'] === 'string') block.signature.push(content['signature'])
+  }
+
+  function* piece(block: Block, text: string): Generator<Event> {
+    if (text === '') return
+    block.pieces.push(text)
+    if (block.type === 'text') yield { type: 'text-delta', text }
+    else if (block.type === 'thinking') yield { type: 'reasoning-delta', text }
+  }
+
+  function* extend(index: number, delta: unknown): Generator<Event> {
+    const block = blocks.get(index)
+    if (!block || !isObject(delta)) return
+    for (const field of ['text', 'thinking', 'partial_json']) {
+      const text = delta[field]
+      if (typeof text === 'string') yield* piece(block, text)
+    }
+    if (typeof delta['signature'] === 'string') block.signature.push(delta['signature'])
+  }
+
+  function* read(event: unknown): Generator<Event> {
+    if (!isObject(event)) throw badPiece()
+    if (event['error'] || event['type'] === 'error') throw faultOfProblem(readProblem(event), headers)
+    const index = event['index'] ?? 0
+    if (!Number.isSafeInteger(index) || (index as number) < 0 || (index as number) >= maxBlocks) throw badPiece()
+    switch (event['type']) {
+      case 'message_start':
+        return yield* begin(event['message'])
+      case 'content_block_start':
+        return yield* open(index as number, event['content_block'])
+      case 'content_block_delta':
+        return yield* extend(index as number, event['delta'])
+      case 'message_delta': {
+        const { delta, usage } = event
+        Object.assign(counts, counted(usage))
+        if (isObject(delta) && typeof delta['stop_reason'] === 'string') stopReason = delta['stop_reason']
+        return
+      }
+      case 'message_stop':
+        stopped = true
+    }
+  }
+
+  if ((headers['content-type'] ?? '').includes('application/json')) {
+    const message = await readJson(response)
+    if (!isObject(message) || message['type'] === 'error' || message['error']) {
+      throw faultOfProblem(readProblem(message), headers)
+    }
+    yield* begin(message)
+    const { content, stop_reason } = message
+    for (const [index, block] of (Array.isArray(content) ? content : []).entries()) yield* open(index, block)
+    if (typeof stop_reason === 'string') stopReason = stop_reason
+    stopped = stopReason !== undefined
+  } else {
+    stream: for await (const events of readEvents(response.body)) {
+      for (const { data } of events) {
+        yield* read(parsed(data))
+        if (stopped) break stream
+      }
+    }
+  }
+  if (!stopped) {
+    throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
+  }
+  yield* finished(blocks.values())
+  if (Object.keys(counts).length > 0) yield { type: 'usage', usage: usageOf(counts) }
+  yield { type: 'finish', reason: finishReasonOf(stopReason, [...blocks.values()]), raw: stopReason }
+}
+
+/** What can only be told once a block is whole: signed thoughts and calls of tools. */
+function* finished(blocks: Iterable<Block>): Generator<Event> {
+  for (const { type, id, name, pieces, signature, input } of blocks) {
+    if (type === 'thinking') {
+      yield { type: 'reasoning-block', block: { type, thinking: pieces.join(''), signature: signature.join('') } }
+    } else if (type === 'tool_use') {
+      // The arguments come in pieces, or, without a stream, as the value itself; a call without any has neither.
+      const whole = isObject(input) && Object.keys(input).length > 0 ? JSON.stringify(input) : '{}'
+      yield { type: 'tool-call', id, name, argumentsText: pieces.join('') || whole }
+    }
+  }
+}
+
+const finishReasons: Readonly<Record<string, FinishReason>> = {
+  end_turn: 'stop',
+  stop_sequence: 'stop',
+  max_tokens: 'length',
+  model_context_window_exceeded: 'length',
+  tool_use: 'toolCalls',
+  refusal: 'refusal',
+}
+
+function finishReasonOf(raw: string | undefined, blocks: readonly Block[]): FinishReason {
+  const named = raw !== undefined && Object.hasOwn(finishReasons, raw) ? finishReasons[raw] : undefined
+  return named === 'stop' && blocks.some(({ type }) => type === 'tool_use') ? 'toolCalls' : (named ?? 'other')
+}
+
+/** Counts are cumulative and revised as the answer goes on: of each, the last that is a number holds. */
+function counted(usage: unknown): Json {
+  if (!isObject(usage)) return {}
+  const details = usage['output_tokens_details']
+  const flat: Json = { ...usage, thinking_tokens: isObject(details) ? details['thinking_tokens'] : undefined }
+  return Object.fromEntries(Object.entries(flat).filter(([, value]) => countOf(value) !== undefined))
+}
+
+/** The cache's share of the prompt is counted beside `input_tokens`, not inside. */
+function usageOf(counts: Json): Usage {
+  const of = (name: string) => countOf(counts[name]) ?? 0
+  const promptTokens = of('input_tokens') + of('cache_creation_input_tokens') + of('cache_read_input_tokens')
+  const completionTokens = of('output_tokens')
+  return {
+    promptTokens,
+    completionTokens,
+    totalTokens: promptTokens + completionTokens,
+    ...('cache_read_input_tokens' in counts ? { cachedPromptTokens: of('cache_read_input_tokens') } : {}),
+    ...('thinking_tokens' in counts ? { reasoningTokens: of('thinking_tokens') } : {}),
+  }
+}
+
+function parsed(data: string): unknown {
+  try {
+    return JSON.parse(data)
+  } catch {
+    throw badPiece()
+  }
+}
+
+function badPiece(): Fault {
+  return new Fault('invalid_response', 'a piece of the answer is not what this dialect knows', { cause: 'bad_json' })
+}

@@ -1,0 +1,197 @@
+import { Fault } from '../errors.ts'
+import type { ChatAsk, Event } from '../gateway.ts'
+import { readJson } from '../http/body.ts'
+import type { HttpResponse } from '../http/message.ts'
+import { faultOfProblem, faultOfStatus, readProblem } from '../http/problem.ts'
+import type { EncodedRequest, Provider, Target } from '../provider.ts'
+import { type Manner, mannerOf } from './anthropic-families.ts'
+import { encodeConversation, encodeToolChoice, encodeTools } from './anthropic-messages.ts'
+import { decodeMessage } from './anthropic-stream.ts'
+import { countOf, isObject, type Json } from './json.ts'
+import { closedSchema } from './response-format.ts'
+
+/** Anthropic's /v1/messages and /v1/models, in the version of its API that is still the only one. */
+export const anthropic: Provider = {
+  authorize: (key) => ({ 'x-api-key': key }),
+  fault: faultOfStatus,
+  chat: { encode: encodeChat, decode: decodeMessage },
+  models: {
+    encode: (_, target) => ({
+      method: 'GET',
+      url: `${target.baseUrl}/v1/models?limit=1000`,
+      headers: versionHeader,
+      warnings: [],
+    }),
+    decode: decodeModels,
+  },
+}
+
+const versionHeader = { 'anthropic-version': '2023-06-01' }
+
+/** The API wants a limit with every request; enough for a long answer, and within what every model allows. */
+const defaultMaxTokens = 4096
+const minBudget = 1024
+
+/** Tokens to think with, where a model takes a budget instead of an effort. */
+const budgets: Readonly<Record<string, number>> = {
+  minimal: minBudget,
+  low: 2048,
+  medium: 8192,
+  high: 16_384,
+  xhigh: 24_576,
+  max: 32_000,
+}
+
+/** Efforts by the names that the API has for them. */
+const efforts: Readonly<Record<string, string>> = {
+  minimal: 'low',
+  low: 'low',
+  medium: 'medium',
+  high: 'high',
+  xhigh: 'xhigh',
+  max: 'max',
+}
+
+function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
+  const manner = mannerOf(target.model)
+  const { system, messages, warnings } = encodeConversation(ask.messages)
+  const thinking = encodeThinking(ask, manner, target.model)
+  const sampling = encodeSampling(ask, manner, thinking.on, target.model)
+  const choice = encodeChoice(ask, manner, thinking.on)
+  if (ask.maxTokens === undefined) {
+    warnings.push(`maxTokens was set to ${thinking.maxTokens}: this provider requires a limit`)
+  }
+  const format = ask.responseSchema && closedSchema(ask.responseSchema)
+  const outputConfig = {
+    ...(thinking.effort === undefined ? {} : { effort: thinking.effort }),
+    ...(format ? { format: { type: 'json_schema', schema: format.schema } } : {}),
+  }
+  const body: Json = {
+    model: target.model,
+    max_tokens: thinking.maxTokens,
+    messages,
+    system,
+    ...sampling.fields,
+    thinking: thinking.field,
+    output_config: Object.keys(outputConfig).length > 0 ? outputConfig : undefined,
+    tools: ask.tools && ask.tools.length > 0 ? encodeTools(ask.tools) : undefined,
+    tool_choice: choice.field,
+    stream: true,
+    ...ask.options,
+  }
+  return {
+    method: 'POST',
+    url: `${target.baseUrl}/v1/messages`,
+    headers: versionHeader,
+    json: body,
+    warnings: [
+      ...warnings,
+      ...thinking.warnings,
+      ...sampling.warnings,
+      ...choice.warnings,
+      ...(format?.warnings ?? []),
+    ],
+    slowStart: thinking.on,
+  }
+}
+
+type Thinking = { on: boolean; field?: Json; effort?: string; maxTokens: number; warnings: string[] }
+
+function encodeThinking(
+  { reasoningEffort, maxTokens = defaultMaxTokens }: ChatAsk,
+  manner: Manner,
+  model: string,
+): Thinking {
+  if (reasoningEffort === undefined) return { on: false, maxTokens, warnings: [] }
+  if (manner.thinking === 'none') {
+    const warnings = reasoningEffort === 'none' ? [] : [`reasoningEffort was left out: ${model} does not reason`]
+    return { on: false, maxTokens, warnings }
+  }
+  if (reasoningEffort === 'none') return { on: false, field: { type: 'disabled' }, maxTokens, warnings: [] }
+  if (manner.thinking === 'adaptive') {
+    return {
+      on: true,
+      field: { type: 'adaptive', display: 'summarized' },
+      effort: efforts[reasoningEffort] ?? 'high',
+      maxTokens,
+      warnings: [],
+    }
+  }
+  const budget = budgets[reasoningEffort] ?? minBudget
+  const warnings = [
+    `${model} thinks within its limit, so that maxTokens was raised by the ${budget} tokens of its thinking`,
+  ]
+  return { on: true, field: { type: 'enabled', budget_tokens: budget }, maxTokens: maxTokens + budget, warnings }
+}
+
+function encodeSampling(
+  ask: ChatAsk,
+  manner: Manner,
+  thinks: boolean,
+  model: string,
+): { fields: Json; warnings: string[] } {
+  const { temperature, topP, stop, seed } = ask
+  const warnings: string[] = []
+  const drop = (name: string, why: string) => warnings.push(`${name} was left out: ${why}`)
+  const stops = stop?.filter((text) => text.trim() !== '')
+  if (stops && stops.length < (stop?.length ?? 0)) drop('a stop text of white space', 'this provider refuses it')
+  if (seed !== undefined) drop('seed', 'this provider has none')
+  const fields: Json = { stop_sequences: stops && stops.length > 0 ? stops : undefined }
+  if (!manner.samples || thinks) {
+    const why = manner.samples ? `${model} refuses it while it thinks` : `${model} refuses it`
+    if (temperature !== undefined) drop('temperature', why)
+    if (topP !== undefined) drop('topP', why)
+    return { fields, warnings }
+  }
+  if (temperature !== undefined && temperature > 1) warnings.push('temperature was lowered to 1, the most here')
+  fields['temperature'] = temperature === undefined ? undefined : Math.min(temperature, 1)
+  if (topP !== undefined && temperature !== undefined && !manner.samplesTwice) {
+    drop('topP', `${model} takes it or temperature, not both`)
+  } else fields['top_p'] = topP
+  return { fields, warnings }
+}
+
+/** A budget of thinking and a forced tool exclude each other. */
+function encodeChoice(
+  { tools, toolChoice }: ChatAsk,
+  manner: Manner,
+  thinks: boolean,
+): { field?: Json; warnings: string[] } {
+  if (tools === undefined || toolChoice === undefined) return { warnings: [] }
+  const forced = toolChoice !== 'auto' && toolChoice !== 'none'
+  if (forced && thinks && manner.thinking === 'budget') {
+    return {
+      field: { type: 'auto' },
+      warnings: ['toolChoice became auto: a tool cannot be forced while the model thinks'],
+    }
+  }
+  return { field: encodeToolChoice(toolChoice), warnings: [] }
+}
+
+async function* decodeModels(response: HttpResponse): AsyncGenerator<Event> {
+  const body = await readJson(response)
+  const { data, error } = isObject(body) ? body : ({} as Json)
+  if (error) throw faultOfProblem(readProblem(body), response.headers)
+  if (!Array.isArray(data))
+    throw new Fault('invalid_response', 'the answer is not a list of models', { cause: 'bad_json' })
+  for (const item of data) {
+    if (!isObject(item) || typeof item['id'] !== 'string') continue
+    const created = Date.parse(String(item['created_at']))
+    const contextWindow = countOf(item['max_input_tokens'])
+    const capabilities = isObject(item['capabilities'])
+      ? Object.entries(item['capabilities']).flatMap(([name, value]) =>
+          isObject(value) && value['supported'] ? [name] : [],
+        )
+      : []
+    yield {
+      type: 'model',
+      model: {
+        name: item['id'],
+        ownedBy: 'anthropic',
+        ...(Number.isFinite(created) ? { created: created / 1000 } : {}),
+        ...(contextWindow === undefined ? {} : { contextWindow }),
+        ...(capabilities.length > 0 ? { capabilities } : {}),
+      },
+    }
+  }
+}
