@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import * as z from 'zod/mini'
-import { ProviderConfigFile, variables } from '../src/config.ts'
+import { ProviderConfigFile } from '../src/config-file.ts'
+import { providerVariables, variables } from '../src/config-variables.ts'
 import { revisions } from '../src/mcp/handshake.ts'
 import { statelessVersions } from '../src/mcp/stateless.ts'
 import { declarationOf } from '../src/tools/definition.ts'
@@ -39,6 +40,16 @@ const tables: Readonly<Record<string, () => string>> = {
     table(
       ['variable', 'meaning', 'default'],
       variables.map(({ name, meaning, default: value }) => [`\`${name}\``, meaning, value]),
+    ),
+  providers: () =>
+    table(
+      ['provider', 'key', 'address', 'default address'],
+      providerVariables.map(({ type, key, url, baseUrl }) => [
+        `\`${type}\``,
+        `\`${key}\``,
+        url,
+        baseUrl.startsWith('http') ? `\`${baseUrl}\`` : baseUrl,
+      ]),
     ),
   tools: () =>
     table(

@@ -13,6 +13,7 @@ import { createRouter } from './pipeline/router.ts'
 import { createTranslator } from './pipeline/translator.ts'
 import { createSecrets } from './secrets.ts'
 import type { Tool } from './tool.ts'
+import { createCallTool } from './tools/call-tool.ts'
 import { createCreateCompletion } from './tools/create-completion.ts'
 import { createCreateEmbedding } from './tools/create-embedding.ts'
 import { createListModels } from './tools/list-models.ts'
@@ -49,6 +50,7 @@ export function createChat({ version }: { version: string }): Chat {
     createListModels(config, directory, clock.now),
     createCreateCompletion(handle, clock.now),
     createCreateEmbedding(handle, clock.now),
+    createCallTool(config, handle, clock.now),
   ]
   return { tools: new Map(tools.map((tool) => [tool.name, tool])), redact: secrets.redact }
 }

@@ -60,7 +60,12 @@ export type EmbedAsk = AnyAsk & {
 export type ModelsAsk = AnyAsk & { kind: 'models'; provider: string }
 
 /** A tool of the provider's own, with its arguments. */
-export type ToolAsk = AnyAsk & { kind: 'tool'; name: string; arguments: Readonly<Record<string, unknown>> }
+export type ToolAsk = AnyAsk & {
+  kind: 'tool'
+  provider: string
+  name: string
+  arguments: Readonly<Record<string, unknown>>
+}
 
 export type Ask = ChatAsk | TextAsk | EmbedAsk | ModelsAsk | ToolAsk
 export type AskKind = Ask['kind']
@@ -95,6 +100,12 @@ export type Event =
   | { type: 'reasoning-delta'; text: string }
   | { type: 'reasoning-block'; block: Record<string, unknown> }
   | { type: 'tool-call'; id: string; name: string; argumentsText: string }
+  /** Something else than text that a tool brought forth. */
+  | { type: 'content'; part: Extract<Part, { type: 'image' | 'audio' | 'file' }> }
+  /** What a tool returns, as a value. */
+  | { type: 'result'; value: Record<string, unknown> }
+  /** News that work goes on, without words. */
+  | { type: 'step' }
   | { type: 'embedding'; index: number; embedding: number[] | string }
   | { type: 'model'; model: ModelInfo }
   | { type: 'usage'; usage: Usage }

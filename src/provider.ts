@@ -1,5 +1,5 @@
 import type { Fault } from './errors.ts'
-import type { ChatAsk, EmbedAsk, Event, ModelsAsk, TextAsk } from './gateway.ts'
+import type { ChatAsk, EmbedAsk, Event, ModelsAsk, TextAsk, ToolAsk } from './gateway.ts'
 import type { HttpRequest, HttpResponse } from './http/message.ts'
 
 /** Where an operation is aimed: an endpoint of a provider, and a model there. */
@@ -21,8 +21,12 @@ export type Target = {
 export type EncodedRequest = Pick<HttpRequest, 'method' | 'url' | 'headers'> & {
   /** The body, where it is JSON. Members that are undefined are not sent. */
   json?: Readonly<Record<string, unknown>>
+  /** The body, where it is not; its content-type stands in the headers. */
+  bytes?: Uint8Array
   /** What was renamed or left out, and why: told to the caller. */
   warnings: readonly string[]
+  /** How this request's answer is read, where it is not the operation's usual way. */
+  decode?: (response: HttpResponse, ask: ChatAsk) => AsyncIterable<Event>
   /** Whether the model may think for long before its first byte. */
   slowStart?: boolean
 }
@@ -32,6 +36,15 @@ export type Operation<A> = {
   encode(ask: A, target: Target): EncodedRequest
   /** Turns a 200 into events. Throws a Fault when the answer is cut short, malformed or an error after all. */
   decode(response: HttpResponse, ask: A): AsyncIterable<Event>
+}
+
+/** A tool of the provider's own, as callTool shows and runs it. */
+export type ProviderTool = Operation<ToolAsk> & {
+  description: string
+  /** JSON Schema of its arguments. */
+  inputSchema: { type: 'object'; properties: Record<string, unknown>; required?: readonly string[] }
+  /** Whether a call costs money or changes something: then it is never sent a second time. */
+  sendOnce: boolean
 }
 
 /** A dialect. An operation that it lacks is not offered. */
@@ -44,4 +57,5 @@ export type Provider = {
   text?: Operation<TextAsk>
   embed?: Operation<EmbedAsk>
   models?: Operation<ModelsAsk>
+  tools?: Readonly<Record<string, ProviderTool>>
 }

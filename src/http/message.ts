@@ -4,7 +4,7 @@ export type HttpRequest = {
   method: 'GET' | 'POST'
   url: string
   headers: Record<string, string>
-  body?: string
+  body?: string | Uint8Array
   limits: Limits
 }
 

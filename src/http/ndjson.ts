@@ -44,6 +44,7 @@ type LineParser = (line: Uint8Array) => unknown
 function createLineParser(): LineParser {
   const decode = createTextDecoder()
   return (line) => {
+    if (line.length === 0) return undefined
     const text = decode(line) + decode()
     if (text.trim() === '') return undefined
     try {

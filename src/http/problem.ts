@@ -10,7 +10,7 @@ export function readProblem(body: unknown): Problem {
   if (typeof body === 'string') return { message: body }
   if (Array.isArray(body)) return readProblem(body[0])
   if (typeof body !== 'object' || body === null) return {}
-  const { error, detail, message, msg, type, code, param, status } = body as Record<string, unknown>
+  const { error, detail, message, msg, type, code, param, status, loc } = body as Record<string, unknown>
   const inner = error ?? detail
   if (typeof inner === 'object' && inner !== null) return readProblem(inner)
   const text = [inner, message, msg].find((value) => typeof value === 'string') as string | undefined
@@ -20,7 +20,12 @@ export function readProblem(body: unknown): Problem {
     if (nested !== undefined) return readProblem(nested)
   }
   const word = (value: unknown) => (typeof value === 'string' || typeof value === 'number' ? String(value) : undefined)
-  return withoutUndefined({ message: text, type: word(type) ?? word(status), code: word(code), param: word(param) })
+  return withoutUndefined({
+    message: text,
+    type: word(type) ?? word(status),
+    code: word(code),
+    param: word(param) ?? (Array.isArray(loc) ? word(loc[1]) : undefined),
+  })
 }
 
 export function parseProblem(body: string): Problem {
@@ -133,10 +138,11 @@ const refusals = [
 ]
 
 /** The parameter that a 400 or 422 complains of, by the field that names it or by the usual sentences. */
-function refusedParameter({ code = '', param, message = '' }: Problem): FaultDetail['parameter'] {
+function refusedParameter({ code = '', type, param, message = '' }: Problem): FaultDetail['parameter'] {
   const text = message.slice(0, 1000)
   const said = refusals.map((pattern) => pattern.exec(text)?.[1]).find((name) => name !== undefined)
-  const name = /^(?:unsupported|unknown)_(?:parameter|value)$/.test(code) ? (param ?? said) : said
+  const name =
+    /^(?:unsupported|unknown)_(?:parameter|value)$/.test(code) || type === 'extra_forbidden' ? (param ?? said) : said
   if (name === undefined) return undefined
   const replacement = /use ['"`]?([\w.]+)['"`]? instead/i.exec(text)?.[1]
   return { name: name.split(/[.[]/, 1)[0] as string, ...(replacement ? { replacement } : {}) }

@@ -48,10 +48,14 @@ export function waitMs(fault: Fault, attempt: number, random: () => number): num
 /** Faults after which the request may have been carried out and only its answer was lost: worth one more attempt. */
 const answerLost = new Set(['reset', 'closed_early', 'empty', 'stream_error'])
 
+/** Faults before the request has left: nothing can have come of it. */
+const neverSent = new Set(['connect_refused', 'connect', 'dns', 'unreachable'])
+
 /** Whether another attempt is right after this one, of which nothing has been delivered to the caller. */
-function worthRepeating(fault: Fault, attempt: number): boolean {
+function worthRepeating(fault: Fault, attempt: number, sendOnce: boolean): boolean {
   const { retryable, cause, retryAfterMs = 0 } = fault.detail
   if (!retryable || retryAfterMs > maxWaitMs) return false
+  if (sendOnce) return neverSent.has(cause ?? '')
   // A silent provider has used up the time that the user gave it.
   if (fault.code === 'timeout') return cause === 'connect'
   return answerLost.has(cause ?? '') || fault.code === 'truncated' ? attempt === 1 : true
@@ -63,12 +67,14 @@ export type RetryOptions = {
   clock: Clock
   /** When the call's time is up, on the clock: no wait reaches beyond it. */
   deadline: number
+  /** Whether the request must not go out again once it may have arrived. */
+  sendOnce?: boolean
 }
 
 /** Repeats an attempt while its fault says that repeating helps. Throws the last fault, and any other error at once. */
 export async function withRetry<T>(
   attempt: (number: number) => Promise<T>,
-  { retries, signal, clock, deadline }: RetryOptions,
+  { retries, signal, clock, deadline, sendOnce = false }: RetryOptions,
 ): Promise<T> {
   let waited = false
   return pRetry(attempt, {
@@ -79,7 +85,7 @@ export async function withRetry<T>(
     shouldRetry: () => waited && !signal.aborted,
     onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
       waited = false
-      if (retriesLeft === 0 || !(error instanceof Fault) || !worthRepeating(error, attemptNumber)) return
+      if (retriesLeft === 0 || !(error instanceof Fault) || !worthRepeating(error, attemptNumber, sendOnce)) return
       const wait = waitMs(error, attemptNumber, clock.random)
       if (clock.now() + wait >= deadline) return
       await clock.sleep(wait, signal)

@@ -108,8 +108,13 @@ function recordedRequest({ method, url, headers, body }: HttpRequest): Exchange[
     method,
     path: pathname + search,
     headers: recordedHeaders(headers),
-    ...(body === undefined ? {} : { body: JSON.parse(body) as unknown }),
+    ...(body === undefined ? {} : { body: recordedBody(body) }),
   }
+}
+
+/** JSON stays readable; bytes of another kind are told by their number alone. */
+function recordedBody(body: string | Uint8Array): unknown {
+  return typeof body === 'string' ? JSON.parse(body) : { bytes: body.length }
 }
 
 function recordedHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {

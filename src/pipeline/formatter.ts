@@ -9,6 +9,7 @@ export type Completion = {
   provider: string
   text: string
   reasoning?: string
+  reasoningBlocks?: Record<string, unknown>[]
   object?: Record<string, unknown>
   toolCalls?: { id: string; name: string; arguments: Record<string, unknown>; argumentsText?: string }[]
   finishReason: FinishReason
@@ -30,6 +31,7 @@ export async function* formatCompletion(
   const startedMs = now()
   const texts: string[] = []
   const thoughts: string[] = []
+  const sealed: Record<string, unknown>[] = []
   const warnings: string[] = []
   const toolCalls: NonNullable<Completion['toolCalls']> = []
   let served = { provider: '', model: '', attempts: 0 }
@@ -51,6 +53,9 @@ export async function* formatCompletion(
           firstTokenMs ??= elapsed(startedMs, now)
           thoughts.push(event.text)
           if (streaming) yield {}
+          break
+        case 'reasoning-block':
+          sealed.push(event.block)
           break
         case 'tool-call':
           toolCalls.push(readToolCall(event, warnings))
@@ -81,6 +86,7 @@ export async function* formatCompletion(
       provider: served.provider,
       text,
       ...(thoughts.length > 0 ? { reasoning: thoughts.join('') } : {}),
+      ...(sealed.length > 0 ? { reasoningBlocks: sealed } : {}),
       ...(object === undefined ? {} : { object }),
       ...(toolCalls.length > 0 ? { toolCalls } : {}),
       finishReason: finish.reason,

@@ -13,15 +13,8 @@ export type Lessons = {
 
 /** Without these a call is another call: a refusal of one is the answer. */
 const essential = new Set([
-  'model',
-  'messages',
-  'input',
-  'prompt',
-  'suffix',
-  'tools',
-  'response_format',
-  'format',
-  'stream',
+  ...['model', 'messages', 'input', 'instructions', 'prompt', 'suffix', 'tools', 'stream', 'store'],
+  ...['response_format', 'format', 'text', 'output_config'],
 ])
 const maxRoutes = 1000
 

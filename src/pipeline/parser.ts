@@ -101,9 +101,13 @@ function parseMessage(message: Loose, at: number): ChatMessage {
     throw invalid(`${where}.role must be one of ${roles.join(', ')}`)
   const calls = message['toolCalls'] ?? message['tool_calls']
   const callParts = Array.isArray(calls) ? calls.map((call) => parseToolUse(call, `${where}.toolCalls`)) : []
+  const thoughts = message['reasoningBlocks']
+  const sealed = Array.isArray(thoughts)
+    ? thoughts.map((block) => parseReasoning(block, `${where}.reasoningBlocks`))
+    : []
   if (content === undefined || content === null) {
     if (callParts.length === 0) throw invalid(`${where}.content is missing`)
-    return { role: role as Role, content: callParts }
+    return { role: role as Role, content: [...sealed, ...callParts] }
   }
   const parts = parseContent(content, `${where}.content`)
   const resultId = idOf(message)
@@ -114,7 +118,7 @@ function parseMessage(message: Loose, at: number): ChatMessage {
       content: [{ type: 'tool-result', id: resultId, content: parts, isError: message['isError'] === true }],
     }
   }
-  return { role: role as Role, content: [...parts, ...callParts] }
+  return { role: role as Role, content: [...sealed, ...parts, ...callParts] }
 }
 
 function parseContent(content: unknown, where: string): Part[] {
@@ -153,9 +157,19 @@ function parseBlock(block: unknown, where: string): Part {
       const content = block['content'] ?? ''
       return { type: 'tool-result', id, content: parseContent(content, where), isError: isErrorOf(block) }
     }
+    case 'thinking':
+    case 'redacted_thinking':
+    case 'reasoning':
+      return parseReasoning(block, where)
     default:
       throw invalid(`${where}.type must be one of text, image, audio, resource, resource_link, tool_use, tool_result`)
   }
+}
+
+/** Handed on byte for byte: its seal holds for nothing else. */
+function parseReasoning(block: unknown, where: string): Part {
+  if (!isObject(block) || typeof block['type'] !== 'string') throw invalid(`${where} must hold blocks as they came`)
+  return { type: 'reasoning', block }
 }
 
 function parseSource(source: Loose, where: string): Part {

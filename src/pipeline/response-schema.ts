@@ -23,3 +23,11 @@ export function readAgainst(schema: Record<string, unknown>, text: string): Read
     }
   }
 }
+
+/** What keeps a value from fitting a schema of ours, in words; undefined if it fits. */
+export function checkArguments(schema: object, value: unknown): string | undefined {
+  const closed = { ...schema, additionalProperties: false }
+  const checked = fromJSONSchema(closed as Parameters<typeof fromJSONSchema>[0]).safeParse(value)
+  const [issue] = checked.error?.issues ?? []
+  return issue ? `${issue.path.join('.') || 'the value'}: ${issue.message}` : undefined
+}

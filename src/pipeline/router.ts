@@ -25,11 +25,13 @@ export function createRouter(config: Config, directory: Directory, random: () =>
   const turns = new Map<string, number>()
   const latencies = new Map<string, number>()
   const providers = [...config.providers.values()]
+  const defaults = config.defaultProviders.flatMap((name) => config.providers.get(name) ?? [])
 
   const routeTo = (provider: ProviderConfig, model: string): Route => {
     if (provider.problem) throw new Fault('configuration', provider.problem)
-    const { name, baseUrl, headers } = provider
-    return { provider, target: { provider: name, model, baseUrl, headers } }
+    const { name, baseUrl, headers, apiVersion, deployments } = provider
+    const further = { ...(apiVersion ? { apiVersion } : {}), ...(deployments ? { deployments } : {}) }
+    return { provider, target: { provider: name, model, baseUrl, headers, ...further } }
   }
 
   const order = (alias: string, { strategy, targets }: RouteConfig): readonly { model: string }[] => {
@@ -59,30 +61,35 @@ export function createRouter(config: Config, directory: Directory, random: () =>
     return provider && slash + 1 < name.length ? routeTo(provider, name.slice(slash + 1)) : undefined
   }
 
-  const bare = async (name: string, signal: AbortSignal): Promise<Route> => {
-    const fallback = config.providers.get(config.defaultProvider ?? '') ?? (providers[0] as ProviderConfig)
-    if (providers.length === 1) return routeTo(fallback, name)
-    const listed = await Promise.all(
-      providers.map((provider) => !provider.problem && directory.holds(provider.name, name, signal)),
-    )
-    const owner =
-      providers.find((_, at) => listed[at]) ?? providers.find(({ preset }) => preset.owns?.test(name)) ?? fallback
-    return routeTo(owner, name)
+  /** More than one where the configuration leaves open which of several is there. */
+  const bare = async (name: string, signal: AbortSignal): Promise<readonly Route[]> => {
+    if (providers.length > 1) {
+      const listed = await Promise.all(
+        providers.map((provider) => !provider.problem && directory.holds(provider.name, name, signal)),
+      )
+      const owner = providers.find((_, at) => listed[at]) ?? providers.find(({ preset }) => preset.owns?.test(name))
+      if (owner) return [routeTo(owner, name)]
+    }
+    return defaults.map((provider) => routeTo(provider, name))
   }
 
   const named = async (name: string, signal: AbortSignal): Promise<readonly Route[]> => {
     const alias = config.routes.get(name)
-    if (!alias) return [qualified(name) ?? (await bare(name, signal))]
-    return Promise.all(order(name, alias).map(async ({ model }) => qualified(model) ?? (await bare(model, signal))))
+    const models = alias ? order(name, alias).map(({ model }) => model) : [name]
+    const routes = await Promise.all(
+      models.map((model) => {
+        const exact = qualified(model)
+        return exact ? [exact] : bare(model, signal)
+      }),
+    )
+    return routes.flat()
   }
 
-  /** The first model of the default provider that can do what is asked. */
+  /** The first model of a default provider that can do what is asked. */
   const sensible = async (ask: Ask, signal: AbortSignal): Promise<readonly Route[]> => {
-    const provider = config.providers.get(config.defaultProvider ?? '') ?? (providers[0] as ProviderConfig)
-    if (provider.defaultModel && ask.kind !== 'embed') return [routeTo(provider, provider.defaultModel)]
-    routeTo(provider, '')
-    const models = await directory.list(provider.name, signal)
     const fits = ({ name }: ModelInfo) => (ask.kind === 'embed' ? forEmbedding.test(name) : !notForChat.test(name))
+    const [provider, models] = await firstListing(signal)
+    if (provider.defaultModel && ask.kind !== 'embed') return [routeTo(provider, provider.defaultModel)]
     const first = models.find(fits)?.name ?? (models.length === 1 ? models[0]?.name : undefined)
     if (first !== undefined) return [routeTo(provider, first)]
     throw new Fault(
@@ -91,13 +98,26 @@ export function createRouter(config: Config, directory: Directory, random: () =>
     )
   }
 
+  /** The first default provider that answers, with its models; one with a model of its own is not even asked. */
+  const firstListing = async (signal: AbortSignal): Promise<[ProviderConfig, readonly ModelInfo[]]> => {
+    for (const [at, provider] of defaults.entries()) {
+      try {
+        routeTo(provider, '')
+        return [provider, provider.defaultModel ? [] : await directory.list(provider.name, signal)]
+      } catch (error) {
+        if (at === defaults.length - 1 || signal.aborted) throw error
+      }
+    }
+    throw new Fault('configuration', 'no provider is configured')
+  }
+
   return {
     async route(ask, signal) {
       if (config.problem) throw new Fault('configuration', config.problem)
-      if (ask.kind === 'models') {
+      if (ask.kind === 'models' || ask.kind === 'tool') {
         const provider = config.providers.get(ask.provider)
         if (!provider) throw unknownProvider(ask.provider, config)
-        return [routeTo(provider, '')]
+        return [routeTo(provider, ask.model ?? '')]
       }
       if (ask.model !== undefined) return named(ask.model, signal)
       const { defaultModel } = config

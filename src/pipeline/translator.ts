@@ -3,7 +3,7 @@ import type { Ask, Event } from '../gateway.ts'
 import { readErrorText } from '../http/body.ts'
 import type { HttpRequest, Send } from '../http/message.ts'
 import { type Clock, withRetry } from '../http/retry.ts'
-import type { EncodedRequest, Operation } from '../provider.ts'
+import type { EncodedRequest, Operation, Provider, ProviderTool } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
 import { createLessons } from './lessons.ts'
 import type { Route } from './router.ts'
@@ -28,7 +28,8 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
       const body = await readErrorText(response)
       throw route.provider.preset.dialect.fault(response.status, response.headers, body)
     }
-    const events = operationOf(ask, route).decode(response, ask)[Symbol.asyncIterator]()
+    const decode = (encoded.decode as Operation<Ask>['decode'] | undefined) ?? operationOf(ask, route).decode
+    const events = decode(response, ask)[Symbol.asyncIterator]()
     const first: Event[] = encoded.warnings.map((message) => ({ type: 'warning', message }))
     for (;;) {
       const next = await events.next()
@@ -68,7 +69,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
       const encoded = operationOf(ask, route).encode(ask, target)
       const { first, events } = await withRetry(
         () => mendedAttempt(ask, route, encoded, signal, () => (attempts += 1)),
-        { retries: provider.maxRetries, signal, clock, deadline },
+        { retries: provider.maxRetries, signal, clock, deadline, sendOnce: isSentOnce(ask, route) },
       )
       let ended = false
       try {
@@ -92,9 +93,17 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
 /** Asks and operations are keyed by the same kinds, which the type system cannot follow through a look-up. */
 function operationOf(ask: Ask, { provider }: Route): Operation<Ask> {
   const { dialect } = provider.preset
-  const operation = ask.kind === 'tool' ? undefined : dialect[ask.kind]
-  if (!operation) throw new Fault('invalid_request', `it does not offer ${ask.kind}`)
+  const operation = ask.kind === 'tool' ? toolOf(dialect, ask.name) : dialect[ask.kind]
+  if (!operation) throw new Fault('invalid_request', `it does not offer ${ask.kind === 'tool' ? ask.name : ask.kind}`)
   return operation as Operation<Ask>
+}
+
+function isSentOnce(ask: Ask, { provider }: Route): boolean {
+  return ask.kind === 'tool' && (toolOf(provider.preset.dialect, ask.name)?.sendOnce ?? true)
+}
+
+function toolOf({ tools = {} }: Provider, name: string): ProviderTool | undefined {
+  return Object.hasOwn(tools, name) ? tools[name] : undefined
 }
 
 function requestFor(ask: Ask, { provider }: Route, encoded: EncodedRequest, secrets: Secrets): HttpRequest {
@@ -113,7 +122,7 @@ function requestFor(ask: Ask, { provider }: Route, encoded: EncodedRequest, secr
       ...(key === undefined ? {} : preset.dialect.authorize(key)),
       ...headers,
     },
-    ...(encoded.json ? { body: JSON.stringify(encoded.json) } : {}),
+    ...(encoded.json ? { body: JSON.stringify(encoded.json) } : encoded.bytes ? { body: encoded.bytes } : {}),
     limits: { firstByteMs: ask.kind === 'models' ? Math.min(patientMs, maxListMs) : patientMs, idleMs: limits.idleMs },
   }
 }

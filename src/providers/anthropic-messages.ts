@@ -57,8 +57,7 @@ function encodePart(part: Part, side: 'user' | 'assistant', warnings: Set<string
       warnings.add('audio was left out: this provider takes none')
       return undefined
     case 'reasoning':
-      // Signed blocks are the provider's own, byte for byte, and belong into the assistant's turn alone.
-      return side === 'assistant' ? part.block : undefined
+      return side === 'assistant' && isSealed(part.block) ? part.block : undefined
     case 'tool-use':
       return { type: 'tool_use', id: toolIdOf(part.id), name: part.name, input: part.arguments }
     case 'tool-result': {
@@ -73,6 +72,12 @@ function encodePart(part: Part, side: 'user' | 'assistant', warnings: Set<string
       }
     }
   }
+}
+
+/** Thoughts are taken back only as this provider sealed them: another's, or one without its signature, is refused. */
+function isSealed({ type, signature, data }: Json): boolean {
+  if (type === 'thinking') return typeof signature === 'string' && signature !== ''
+  return type === 'redacted_thinking' && typeof data === 'string'
 }
 
 function encodeDocument(part: Extract<Part, { data: string }>, warnings: Set<string>): Json | undefined {

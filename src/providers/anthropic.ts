@@ -7,6 +7,7 @@ import type { EncodedRequest, Provider, Target } from '../provider.ts'
 import { type Manner, mannerOf } from './anthropic-families.ts'
 import { encodeConversation, encodeToolChoice, encodeTools } from './anthropic-messages.ts'
 import { decodeMessage } from './anthropic-stream.ts'
+import { anthropicTools } from './anthropic-tools.ts'
 import { countOf, isObject, type Json } from './json.ts'
 import { closedSchema } from './response-format.ts'
 
@@ -15,6 +16,7 @@ export const anthropic: Provider = {
   authorize: (key) => ({ 'x-api-key': key }),
   fault: faultOfStatus,
   chat: { encode: encodeChat, decode: decodeMessage },
+  tools: anthropicTools,
   models: {
     encode: (_, target) => ({
       method: 'GET',

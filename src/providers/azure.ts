@@ -96,7 +96,7 @@ function segment(deployment: string): string {
   return encodeURIComponent(deployment)
 }
 
-/** `/openai/v1` knows the newer name for every model; a dated version may be older than the name. */
+/** `/openai/v1` knows the newer name for every model of chat; a dated version may be older than the name. */
 function limitFor(target: Target, maxTokens: number | undefined): Json {
   const renamed = !isDated(target) && !needsResponses(modelOf(target)) && maxTokens !== undefined
   return renamed ? { max_tokens: undefined, max_completion_tokens: maxTokens } : {}

@@ -1,22 +1,42 @@
 import type { Provider } from '../provider.ts'
-import { openai } from './openai.ts'
+import { anthropic } from './anthropic.ts'
+import { azure } from './azure.ts'
+import { lmstudio } from './lmstudio.ts'
+import { ollama } from './ollama.ts'
+import { openai, openaiAlike } from './openai.ts'
 
 /** What is known of a kind of provider before anybody has configured it. */
 export type Preset = {
   dialect: Provider
-  /** Without the part of the path that the dialect's operations begin with. */
-  baseUrl: string
-  /** What the dialect's operations expect behind the base URL. */
-  path: string
+  /** Where it is unless the configuration says otherwise; absent where there is no such place. */
+  baseUrl?: string
   keyVariable: string
   /** Any of these turns the provider on; the last one that is set wins. */
   urlVariables: readonly string[]
   /** Whether calls to `baseUrl` are hopeless without a key. */
   needsKey: boolean
+  /** A base URL that gives this kind of provider away. */
+  isAt: RegExp
   /** Names of models that are known to be at home here. */
   owns?: RegExp
+  /** An ending of base URLs that belongs to another dialect of the same server. */
+  foreignPath?: RegExp
   /** Runs on the user's own machine: slow to begin, and simply not running is its commonest fault. */
   local: boolean
+}
+
+/** A server that speaks OpenAI's dialect: turned on by its key, or by the URL where it runs on the user's own machine. */
+function alike(name: string, baseUrl: string, local = false): Preset {
+  const { host } = new URL(baseUrl)
+  return {
+    dialect: openaiAlike,
+    baseUrl,
+    keyVariable: `${name}_API_KEY`,
+    urlVariables: [`${name}_BASE_URL`],
+    needsKey: !local,
+    isAt: local ? new RegExp(`:${host.split(':')[1]}(?:/|$)`) : new RegExp(`//${host.replaceAll('.', '\\.')}(?:/|$)`),
+    local,
+  }
 }
 
 /** Every kind of provider, in the order in which the default one is chosen. */
@@ -24,29 +44,62 @@ export const presets: Readonly<Record<string, Preset>> = {
   openai: {
     dialect: openai,
     baseUrl: 'https://api.openai.com/v1',
-    path: '',
     keyVariable: 'OPENAI_API_KEY',
     urlVariables: ['OPENAI_BASE_URL'],
     needsKey: true,
+    isAt: /\/\/(?:[a-z]+\.)?api\.openai\.com(?:\/|$)/,
     owns: /^(?:gpt-|o\d)/,
     local: false,
   },
+  azure: {
+    dialect: azure,
+    keyVariable: 'AZURE_OPENAI_API_KEY',
+    urlVariables: ['AZURE_OPENAI_BASE_URL', 'AZURE_OPENAI_ENDPOINT'],
+    needsKey: true,
+    isAt: /\.(?:openai|services\.ai|cognitiveservices)\.azure\.com(?:\/|$)/,
+    local: false,
+  },
+  anthropic: {
+    dialect: anthropic,
+    baseUrl: 'https://api.anthropic.com',
+    keyVariable: 'ANTHROPIC_API_KEY',
+    urlVariables: ['ANTHROPIC_BASE_URL'],
+    needsKey: true,
+    isAt: /\/\/api\.anthropic\.com(?:\/|$)/,
+    owns: /^claude-/,
+    foreignPath: /\/v1$/,
+    local: false,
+  },
   ollama: {
-    dialect: openai,
+    dialect: ollama,
     baseUrl: 'http://127.0.0.1:11434',
-    path: '/v1',
     keyVariable: 'OLLAMA_API_KEY',
-    urlVariables: ['OLLAMA_HOST', 'OLLAMA_BASE_URL'],
+    urlVariables: ['OLLAMA_BASE_URL', 'OLLAMA_HOST'],
     needsKey: false,
+    isAt: /:11434(?:\/|$)/,
+    foreignPath: /\/(?:v1|api)$/,
     local: true,
   },
   lmstudio: {
-    dialect: openai,
+    dialect: lmstudio,
     baseUrl: 'http://127.0.0.1:1234/v1',
-    path: '',
     keyVariable: 'LMSTUDIO_API_KEY',
-    urlVariables: ['LMSTUDIO_HOST', 'LMSTUDIO_BASE_URL'],
+    urlVariables: ['LMSTUDIO_BASE_URL', 'LMSTUDIO_HOST'],
     needsKey: false,
+    isAt: /:1234(?:\/|$)/,
     local: true,
   },
+  openrouter: alike('OPENROUTER', 'https://openrouter.ai/api/v1'),
+  groq: alike('GROQ', 'https://api.groq.com/openai/v1'),
+  deepseek: alike('DEEPSEEK', 'https://api.deepseek.com/v1'),
+  mistral: alike('MISTRAL', 'https://api.mistral.ai/v1'),
+  xai: alike('XAI', 'https://api.x.ai/v1'),
+  together: alike('TOGETHER', 'https://api.together.xyz/v1'),
+  fireworks: alike('FIREWORKS', 'https://api.fireworks.ai/inference/v1'),
+  gemini: alike('GEMINI', 'https://generativelanguage.googleapis.com/v1beta/openai'),
+  vllm: alike('VLLM', 'http://127.0.0.1:8000/v1', true),
+  llamacpp: alike('LLAMACPP', 'http://127.0.0.1:8080/v1', true),
 }
+
+/** A word for whichever of these is listening, asked in this order. */
+export const anyLocal = { type: 'local', among: ['ollama', 'lmstudio'] } as const

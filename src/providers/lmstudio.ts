@@ -5,6 +5,7 @@ import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, faultOfStatus, readProblem } from '../http/problem.ts'
 import type { Operation, Provider, Target } from '../provider.ts'
 import { countOf, isObject, type Json } from './json.ts'
+import { lmstudioTools } from './lmstudio-tools.ts'
 import { openai } from './openai.ts'
 
 const { authorize, chat, text, embed } = openai
@@ -20,6 +21,7 @@ export const lmstudio: Provider = {
   ...(chat && { chat: { ...adapted(chat), encode: (ask, target) => chat.encode(withPlainChoice(ask), atV1(target)) } }),
   ...(text && { text: adapted(text) }),
   ...(embed && { embed: adapted(embed) }),
+  tools: lmstudioTools,
   models: {
     encode: (_, target) => ({ method: 'GET', url: `${rootOf(target)}/api/v0/models`, headers: {}, warnings: [] }),
     decode: (response) => withExplainedFaults(decodeModels(response)),
@@ -43,7 +45,8 @@ function atV1(target: Target): Target {
 
 /** It refuses a tool's name as `tool_choice` (its bug tracker, #670): a call that is required of one tool is the same. */
 function withPlainChoice(ask: ChatAsk): ChatAsk {
-  const named = ask.tools?.filter(({ name }) => name === ask.toolChoice) ?? []
+  const plain = ['auto', 'none', 'required'].includes(ask.toolChoice ?? 'auto')
+  const named = plain ? [] : (ask.tools?.filter(({ name }) => name === ask.toolChoice) ?? [])
   return named.length > 0 ? { ...ask, tools: named, toolChoice: 'required' } : ask
 }
 
@@ -64,14 +67,14 @@ const howToLoad =
 /** Errors of the server, by what they say: they have no codes (its bug tracker: #618, #1077, #1730; lms #107). */
 const explanations: readonly Explanation[] = [
   {
-    words: /no models? (?:is |are )?(?:currently )?loaded|model (?:is )?not loaded/i,
+    words: /no models? (?:is |are )?(?:currently )?loaded|model\b.{0,160}\bnot loaded/i,
     code: 'model_not_found',
     cause: 'not_loaded',
     retryable: false,
     advice: howToLoad,
   },
   {
-    words: /model (?:is |was |has been )?unloaded/i,
+    words: /model\b.{0,160}\bunloaded/i,
     code: 'unavailable',
     cause: 'not_loaded',
     retryable: true,

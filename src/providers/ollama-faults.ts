@@ -10,6 +10,8 @@ type Reading = {
   code?: FaultCode
   cause?: string
   retryable?: boolean
+  /** The field of the request that is refused: without it, the same request may pass. */
+  parameter?: { name: string }
   /** What helps, by what the pattern captured. */
   advice?: (captured: string) => string
 }
@@ -24,7 +26,13 @@ const readings: readonly Reading[] = [
     says: /exceeds the (?:available )?context|longer than the context/,
     advice: () => 'num_ctx in options asks for a larger context',
   },
-  { says: /does not support thinking/, advice: () => 'leave out reasoningEffort or take a model that thinks' },
+  {
+    says: /does not support thinking/,
+    parameter: { name: 'think' },
+    advice: () => 'leave out reasoningEffort or take a model that thinks',
+  },
+  // Servers from before there were levels, or before there was `max` (api/types.go, ThinkValue).
+  { says: /invalid think value|\.think of type bool/, parameter: { name: 'think' } },
   { says: /does not support tools/, advice: () => 'leave out tools or take a model that can call them' },
   {
     says: /does not support embeddings?/,

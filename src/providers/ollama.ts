@@ -5,6 +5,7 @@ import { faultOfAnswer } from './ollama-faults.ts'
 import { decodeEmbeddings, decodeModels } from './ollama-lists.ts'
 import { encodeMessages, encodeTools } from './ollama-messages.ts'
 import { decodeAnswer } from './ollama-stream.ts'
+import { ollamaTools } from './ollama-tools.ts'
 
 /**
  * Ollama's own /api/chat, /api/generate, /api/embed and /api/tags (its docs/openapi.yaml). Unlike its /v1, it lets a
@@ -16,6 +17,7 @@ export const ollama: Provider = {
   chat: { encode: encodeChat, decode: decodeAnswer },
   text: { encode: encodeText, decode: decodeAnswer },
   embed: { encode: encodeEmbed, decode: decodeEmbeddings },
+  tools: ollamaTools,
   models: {
     encode: (_, target) => ({ method: 'GET', url: `${target.baseUrl}/api/tags`, headers: {}, warnings: [] }),
     decode: decodeModels,
@@ -114,21 +116,20 @@ function post(
 ): EncodedRequest {
   const { request, runner } = sortOptions(options)
   const settings = { ...encodeSampling(sampling), ...runner }
-  const body: Json = {
-    model: target.model,
-    ...fields,
-    // By default the server drops what does not fit its context and says nothing (llm/llama_server.go,
-    // completionPromptForRequest; server/prompt.go, chatPrompt). `shift` is let alone: a change of it loads the model
-    // anew (server/sched.go, needsReload).
-    truncate: false,
-    options: Object.values(settings).some((value) => value !== undefined) ? settings : undefined,
-    ...request,
-  }
   return {
     method: 'POST',
     url: `${target.baseUrl}${path}`,
     headers: {},
-    json: body,
+    json: {
+      model: target.model,
+      ...fields,
+      // By default the server drops what does not fit its context and says nothing (llm/llama_server.go,
+      // completionPromptForRequest; server/prompt.go, chatPrompt). `shift` is let alone: a change of it loads the model
+      // anew (server/sched.go, needsReload).
+      truncate: false,
+      options: Object.values(settings).some((value) => value !== undefined) ? settings : undefined,
+      ...request,
+    },
     warnings,
   }
 }

@@ -55,7 +55,7 @@ function encodeAssistant(parts: readonly Part[], warnings: Set<string>): Json[] 
         })
         break
       default:
-        warnings.add(`a ${part.type} block has no place in the assistant’s turn and was left out`)
+        warnings.add(`content of type ${part.type} has no place in the assistant’s turn and was left out`)
     }
   }
   return items

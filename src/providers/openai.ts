@@ -5,13 +5,15 @@ import type { Json } from './json.ts'
 import { type Manner, mannerOf } from './openai-families.ts'
 import { decodeEmbeddings, decodeModels } from './openai-lists.ts'
 import { encodeMessages, encodeToolChoice, encodeTools } from './openai-messages.ts'
+import { needsResponses, responses } from './openai-responses.ts'
 import { decodeStream, readChatChoice, readTextChoice } from './openai-stream.ts'
+import { openaiTools } from './openai-tools.ts'
 
 /**
- * The dialect of OpenAI's /chat/completions, /completions, /embeddings and /models, and of the many servers that speak
- * it: what they leave out or add is tolerated, what they break is a Fault.
+ * The dialect of OpenAI's /chat/completions, /completions, /embeddings and /models, as the many servers speak it that are
+ * like it: what they leave out or add is tolerated, what they break is a Fault.
  */
-export const openai: Provider = {
+export const openaiAlike = {
   authorize: (key) => ({ authorization: `Bearer ${key}` }),
   fault: faultOfStatus,
   chat: { encode: encodeChat, decode: (response) => decodeStream(response, readChatChoice) },
@@ -25,9 +27,16 @@ export const openai: Provider = {
     encode: (_, target) => ({ method: 'GET', url: `${target.baseUrl}/models`, headers: {}, warnings: [] }),
     decode: decodeModels,
   },
-}
+} satisfies Provider
+
+/** OpenAI itself, with the services that only it has. */
+export const openai: Provider = { ...openaiAlike, tools: openaiTools }
 
 function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
+  // The host counts too: resellers and gateways offer these models at their chat endpoint.
+  if (isOpenAi(target) && needsResponses(target.model)) {
+    return { ...responses.encode(ask, target), decode: responses.decode }
+  }
   const manner = mannerOf(target.model, ask.reasoningEffort)
   const { messages, warnings } = encodeMessages(ask.messages, manner.reasoningFamily)
   const sampling = encodeSampling(ask, target, manner)

@@ -68,6 +68,7 @@ export const createCompletion = {
     provider: z.string(),
     text: z.string(),
     reasoning: z.optional(z.string()),
+    reasoningBlocks: z.optional(z.array(z.looseObject({}))),
     object: z.optional(z.looseObject({})),
     toolCalls: z.optional(
       z.array(

@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs'
+import * as z from 'zod/mini'
+import { presets } from './providers/index.ts'
+
+const named = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+const count = (least: number, most: number) => z.int().check(z.minimum(least), z.maximum(most))
+const seconds = z.number().check(z.positive(), z.maximum(86_400))
+
+const ProviderEntry = z.strictObject({
+  type: z.enum(Object.keys(presets)),
+  baseUrl: z.optional(z.string()),
+  apiKey: z.optional(z.string()),
+  apiKeyEnv: z.optional(z.string()),
+  apiKeyFile: z.optional(z.string()),
+  headers: z.optional(z.record(z.string(), z.string())),
+  defaultModel: z.optional(z.string()),
+  apiVersion: z.optional(z.string()),
+  deployments: z.optional(z.record(z.string(), z.string())),
+  timeout: z.optional(seconds),
+  maxRetries: z.optional(count(0, 20)),
+  maxConcurrency: z.optional(count(1, 1000)),
+  requestsPerMinute: z.optional(count(1, 1_000_000)),
+})
+export type ProviderEntry = z.infer<typeof ProviderEntry>
+
+const RouteEntry = z.strictObject({
+  strategy: z.enum(['failover', 'weighted', 'round-robin', 'least-latency']),
+  targets: z
+    .array(
+      z.strictObject({ model: z.string().check(z.minLength(1)), weight: z.optional(z.number().check(z.positive())) }),
+    )
+    .check(z.minLength(1), z.maxLength(64)),
+})
+
+/** What PROVIDER_CONFIG may hold; its JSON Schema is spec/provider-config.schema.json. */
+export const ProviderConfigFile = z.strictObject({
+  $schema: z.optional(z.string()),
+  providers: z.optional(z.record(z.string().check(z.regex(named)), ProviderEntry)),
+  routes: z.optional(z.record(z.string().check(z.minLength(1)), RouteEntry)),
+  defaultModel: z.optional(z.string()),
+})
+type ProviderConfigFile = z.infer<typeof ProviderConfigFile>
+
+/** Reads JSON text or the file that it names. What is wrong is added to the problems, in words that quote nothing. */
+export function readConfigFile(text: string | undefined, problems: string[]): ProviderConfigFile {
+  if (text === undefined) return {}
+  const inline = text.startsWith('{')
+  const source = inline ? 'PROVIDER_CONFIG' : `PROVIDER_CONFIG (${text})`
+  let value: unknown
+  try {
+    value = JSON.parse(inline ? text : readFileSync(text, 'utf8').replace(/^\ufeff/, ''))
+  } catch (error) {
+    // The parser's own message would quote the text, and the text may hold a key.
+    const unreadable = error instanceof SyntaxError ? 'is not valid JSON' : 'cannot be read'
+    problems.push(`${source} ${unreadable}`)
+    return {}
+  }
+  const parsed = ProviderConfigFile.safeParse(value)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  problems.push(`${source}: ${issue?.path.join('.') || 'the top level'}: ${issue?.message ?? 'is not understood'}`)
+  return {}
+}

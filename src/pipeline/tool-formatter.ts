@@ -1,0 +1,64 @@
+import type { Event, ToolAsk } from '../gateway.ts'
+import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
+import { elapsed, formatFault } from './formatter.ts'
+
+type Answering = { events: AsyncIterable<Event>; now: () => number; streaming: boolean }
+
+/** The answer of a provider's own tool: its text, what else it brought forth, and the value that it returns. */
+export async function* formatToolCall(
+  ask: ToolAsk,
+  { events, now, streaming }: Answering,
+): AsyncGenerator<Progress, ToolResult> {
+  const startedMs = now()
+  const texts: string[] = []
+  const blocks: ContentBlock[] = []
+  const warnings: string[] = []
+  let result: Record<string, unknown> | undefined
+  let attempts = 0
+  try {
+    for await (const event of events) {
+      switch (event.type) {
+        case 'text-delta':
+          texts.push(event.text)
+          if (streaming) yield { message: event.text }
+          break
+        case 'step':
+        case 'reasoning-delta':
+          if (streaming) yield {}
+          break
+        case 'content':
+          blocks.push(blockOf(event.part))
+          break
+        case 'result':
+          result = event.value
+          break
+        case 'warning':
+          warnings.push(event.message)
+          break
+        case 'served':
+          attempts = event.attempts
+          break
+      }
+    }
+    const text = texts.join('') || (blocks.length === 0 ? JSON.stringify(result ?? {}) : '')
+    return {
+      content: [...(text === '' ? [] : [{ type: 'text' as const, text }]), ...blocks],
+      structuredContent: {
+        provider: ask.provider,
+        tool: ask.name,
+        ...(result ? { result } : {}),
+        ...(warnings.length > 0 ? { warnings } : {}),
+        attempts,
+      },
+    }
+  } catch (error) {
+    return formatFault(error, elapsed(startedMs, now), texts.join(''))
+  }
+}
+
+function blockOf(part: Extract<Event, { type: 'content' }>['part']): ContentBlock {
+  const { type, data, mimeType, name } = part
+  return type === 'file'
+    ? { type: 'resource', resource: { uri: `file:///${encodeURIComponent(name ?? 'file')}`, mimeType, blob: data } }
+    : { type, data, mimeType }
+}
