@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
-import * as z from 'zod/mini'
 import { ProviderConfigFile } from '../src/config-file.ts'
 import { providerVariables, variables } from '../src/config-variables.ts'
 import { revisions } from '../src/mcp/handshake.ts'
 import { statelessVersions } from '../src/mcp/stateless.ts'
+import { z } from '../src/schema.ts'
 import { declarationOf } from '../src/tools/definition.ts'
 import { definitions } from '../src/tools/index.ts'
 

@@ -1,6 +1,7 @@
 import { readConfig } from './config.ts'
 import { withCallLog } from './extensions/call-log.ts'
 import { withLimits } from './extensions/limit.ts'
+import { withRedaction } from './extensions/redaction.ts'
 import { compose, type Handle } from './handle.ts'
 import { createPool } from './http/pool.ts'
 import { systemClock } from './http/retry.ts'
@@ -44,7 +45,10 @@ export function createChat({ version }: { version: string }): Chat {
     clock.now,
   )
   const router = createRouter(config, directory, clock.random)
-  const handle: Handle = compose([withCallLog(log, clock.now)], createPipeline({ router, translate, clock }))
+  const handle: Handle = compose(
+    [withCallLog(log, clock.now), withRedaction(secrets)],
+    createPipeline({ router, translate, clock }),
+  )
 
   const tools = [
     createListModels(config, directory, clock.now),

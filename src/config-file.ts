@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
-import * as z from 'zod/mini'
 import { presets } from './providers/index.ts'
+import { z } from './schema.ts'
 
 const named = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const count = (least: number, most: number) => z.int().check(z.minimum(least), z.maximum(most))
@@ -44,20 +44,27 @@ type ProviderConfigFile = z.infer<typeof ProviderConfigFile>
 /** Reads JSON text or the file that it names. What is wrong is added to the problems, in words that quote nothing. */
 export function readConfigFile(text: string | undefined, problems: string[]): ProviderConfigFile {
   if (text === undefined) return {}
-  const inline = text.startsWith('{')
-  const source = inline ? 'PROVIDER_CONFIG' : `PROVIDER_CONFIG (${text})`
+  const inline = /^[{["']/.test(text)
   let value: unknown
   try {
     value = JSON.parse(inline ? text : readFileSync(text, 'utf8').replace(/^\ufeff/, ''))
   } catch (error) {
-    // The parser's own message would quote the text, and the text may hold a key.
-    const unreadable = error instanceof SyntaxError ? 'is not valid JSON' : 'cannot be read'
-    problems.push(`${source} ${unreadable}`)
+    const fault = error instanceof SyntaxError ? 'is not valid JSON' : 'cannot be read'
+    problems.push(
+      `PROVIDER_CONFIG${inline ? '' : pathOf(text)} ${fault}; it holds JSON text or the path of a JSON file`,
+    )
     return {}
   }
   const parsed = ProviderConfigFile.safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  problems.push(`${source}: ${issue?.path.join('.') || 'the top level'}: ${issue?.message ?? 'is not understood'}`)
+  problems.push(
+    `PROVIDER_CONFIG: ${issue?.path.join('.') || 'the top level'}: ${issue?.message ?? 'is not understood'}`,
+  )
   return {}
+}
+
+/** A path is worth showing; what does not look like one may be anything, a key among them. */
+function pathOf(text: string): string {
+  return /^[\w./\\: ~@+-]{1,260}$/.test(text) && /[/\\.]/.test(text) ? ` (${text})` : ''
 }

@@ -29,7 +29,7 @@ export function createSettings(env: Environment): Settings {
   const notes: string[] = []
   const noted = new Set<string>()
   const text = (name: string): string | undefined => {
-    const value = env[name]?.trim()
+    const value = Object.hasOwn(env, name) ? env[name]?.trim() : undefined
     if (value === undefined || value === '') return undefined
     if (!isPlaceholder(value)) return value
     if (!noted.has(name)) notes.push(`${name} still holds a placeholder and counts as unset`)
@@ -47,7 +47,7 @@ export function createSettings(env: Environment): Settings {
     key(name) {
       const value = text(name)
       const file = text(`${name}_FILE`)
-      return value !== undefined ? { value } : file !== undefined ? { file } : undefined
+      return value !== undefined ? { value } : file !== undefined ? { file, setBy: `${name}_FILE` } : undefined
     },
     number(name, most, kind) {
       const given = text(name)

@@ -1,7 +1,7 @@
 import { type ProviderEntry, readConfigFile } from './config-file.ts'
 import { createProvider, type ProviderConfig } from './config-provider.ts'
 import { createSettings, type Environment, isPlaceholder, type Settings } from './config-settings.ts'
-import type { ProxySettings } from './http/pool.ts'
+import type { ProxySettings } from './http/proxy.ts'
 import { type LogLevel, logLevels } from './log.ts'
 import { anyLocal, type Preset, presets } from './providers/index.ts'
 import type { KeySource } from './secrets.ts'
@@ -45,6 +45,8 @@ export function readConfig(env: Environment = process.env): Config {
     maxRetries: settings.number('MAX_RETRIES', maxMaxRetries, 'whole') ?? 3,
   }
   const providers = new Map<string, ProviderConfig>()
+  /** Base URLs as the environment gives them, by provider. */
+  const urls = new Map<string, Named>()
   const add = (name: string, type: string, entry: Partial<ProviderEntry>, key: KeySource | undefined, origin: string) =>
     providers.set(name, createProvider({ name, type, preset: presets[type] as Preset, entry, key, origin, ...common }))
 
@@ -55,6 +57,7 @@ export function readConfig(env: Environment = process.env): Config {
     const isGateway = gateway?.types.includes(type) ?? false
     const url = (isGateway && gateway?.url) || ownUrl
     const apiVersion = preset.baseUrl === undefined ? settings.lastOf(versionVariables)?.value : undefined
+    if (url) urls.set(type, url)
     const entry = { ...(url ? { baseUrl: url.value } : {}), ...(apiVersion ? { apiVersion } : {}) }
     if (isGateway) add(type, type, entry, gateway?.key ?? ownKey, url?.name ?? '')
     else if (ownUrl || (ownKey && preset.needsKey)) add(type, type, entry, ownKey, url?.name ?? '')
@@ -62,12 +65,12 @@ export function readConfig(env: Environment = process.env): Config {
 
   const file = readConfigFile(settings.text('PROVIDER_CONFIG'), problems)
   for (const [name, given] of Object.entries(file.providers ?? {})) {
-    const inherited = providers.get(name)
     // An entry that only refines a provider of the environment keeps that one's address.
-    const refined = given.baseUrl === undefined && inherited?.type === given.type
-    const entry = refined ? { ...given, baseUrl: inherited.baseUrl } : given
-    const key = keyOf(given, inherited, settings)
-    add(name, given.type, entry, key, `PROVIDER_CONFIG providers.${name}.baseUrl`)
+    const refines = given.baseUrl === undefined && providers.get(name)?.type === given.type
+    const url = refines ? urls.get(name) : undefined
+    const entry = url ? { ...given, baseUrl: url.value } : given
+    const key = keyOf(name, given, providers, settings)
+    add(name, given.type, entry, key, url?.name ?? `PROVIDER_CONFIG providers.${name}.baseUrl`)
   }
 
   const defaultModel = settings.text('DEFAULT_MODEL') ?? file.defaultModel
@@ -98,7 +101,9 @@ export function readConfig(env: Environment = process.env): Config {
   })
 }
 
-type Gateway = { types: readonly string[]; url?: { name: string; value: string }; key: KeySource | undefined }
+type Providers = ReadonlyMap<string, ProviderConfig>
+type Named = { name: string; value: string }
+type Gateway = { types: readonly string[]; url?: Named; key: KeySource | undefined }
 
 /** The provider that GATEWAY_URL, GATEWAY_API_KEY and PROVIDER_TYPE describe, if any of them is set. */
 function readGateway(settings: Settings): Gateway | undefined {
@@ -116,13 +121,22 @@ function readGateway(settings: Settings): Gateway | undefined {
   return { types, ...(url === undefined ? {} : { url: { name: 'GATEWAY_URL', value: url } }), key }
 }
 
-/** A key of the environment goes to its own provider only, never to a URL that the file has chosen. */
-function keyOf(entry: ProviderEntry, inherited: ProviderConfig | undefined, settings: Settings): KeySource | undefined {
+/**
+ * A key of the environment goes where the environment sends it, never to another address: neither to one that the file has
+ * chosen, nor to the provider's own when the environment has chosen one.
+ */
+function keyOf(name: string, entry: ProviderEntry, providers: Providers, settings: Settings): KeySource | undefined {
   if (entry.apiKey !== undefined) return isPlaceholder(entry.apiKey) ? undefined : { value: entry.apiKey }
   if (entry.apiKeyEnv !== undefined) return settings.key(entry.apiKeyEnv)
-  if (entry.apiKeyFile !== undefined) return { file: entry.apiKeyFile }
+  if (entry.apiKeyFile !== undefined) {
+    return { file: entry.apiKeyFile, setBy: `PROVIDER_CONFIG providers.${name}.apiKeyFile` }
+  }
   if (entry.baseUrl !== undefined) return undefined
-  return inherited?.type === entry.type ? inherited.key : settings.key((presets[entry.type] as Preset).keyVariable)
+  const preset = presets[entry.type] as Preset
+  const refined = providers.get(name)
+  if (refined?.type === entry.type) return refined.key
+  const sibling = providers.get(entry.type)
+  return sibling && sibling.baseUrl !== preset.baseUrl ? undefined : (sibling?.key ?? settings.key(preset.keyVariable))
 }
 
 function readProxy(env: Environment): ProxySettings {

@@ -40,7 +40,11 @@ async function serve(): Promise<number> {
     redact = chat.redact
     return chat.tools
   }
-  const loadOnce = () => (tools ??= load())
+  const loadOnce = () =>
+    (tools ??= load().catch((error: unknown) => {
+      tools = undefined
+      throw error
+    }))
   const server = createServer(
     { name: 'genai-gateway', title: 'GenAI Gateway', version: PACKAGE_VERSION },
     instructions,

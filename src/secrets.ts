@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 
 /** Where a key comes from: the configuration itself, or a file that may be replaced while the gateway runs. */
-export type KeySource = { value: string } | { file: string }
+export type KeySource = { value: string } | { file: string; setBy?: string }
 
 export type Secrets = {
   /** The provider's key, if the URL is at the origin that the key is bound to. */
@@ -10,6 +10,16 @@ export type Secrets = {
   reread(provider: string): boolean
   /** Replaces every known key in a text, plain, URL-encoded or in base64. */
   redact(text: string): string
+  /** The same for a text that comes in pieces, over which a key may be spread. */
+  redactStream(): StreamRedaction
+}
+
+export type StreamRedaction = {
+  /** The next piece; what can be passed on of all that came so far. */
+  push(text: string): string
+  /** What was still held back. */
+  end(): string
+  readonly found: boolean
 }
 
 export type Binding = { provider: string; baseUrl: string; source: KeySource }
@@ -37,7 +47,36 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
   }
   for (const value of others) learn(value)
 
+  const redact = (text: string) => {
+    let clean = text
+    for (const form of forms) if (clean.includes(form)) clean = clean.replaceAll(form, redacted)
+    return clean
+  }
+
   return {
+    redact,
+    redactStream() {
+      let held = ''
+      let found = false
+      return {
+        push(text) {
+          const whole = held + text
+          const clean = redact(whole)
+          found ||= clean !== whole
+          const safe = clean.length - beginningAtEnd(clean, forms)
+          held = clean.slice(safe)
+          return clean.slice(0, safe)
+        },
+        end() {
+          const rest = held
+          held = ''
+          return rest
+        },
+        get found() {
+          return found
+        },
+      }
+    },
     keyFor(provider, url) {
       const entry = keys.get(provider)
       return entry && new URL(url).origin === entry.origin ? entry.key : undefined
@@ -50,11 +89,6 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
       entry.key = key
       learn(key)
       return true
-    },
-    redact(text) {
-      let clean = text
-      for (const form of forms) if (clean.includes(form)) clean = clean.replaceAll(form, redacted)
-      return clean
     },
   }
 }
@@ -71,6 +105,20 @@ function readIfThere(file: string): string | undefined {
   } catch {
     return undefined
   }
+}
+
+/** How many characters at the end of a text could be the beginning of one of the forms. */
+function beginningAtEnd(text: string, forms: readonly string[]): number {
+  let longest = 0
+  for (const form of forms) {
+    const first = form[0] as string
+    let at = text.indexOf(first, Math.max(0, text.length - form.length + 1))
+    while (at !== -1 && text.length - at > longest) {
+      if (form.startsWith(text.slice(at))) longest = text.length - at
+      else at = text.indexOf(first, at + 1)
+    }
+  }
+  return longest
 }
 
 /** The shapes in which an upstream might send a key back. */

@@ -19,6 +19,8 @@ export type Gateway = {
   child: ChildProcessWithoutNullStreams
   /** Every message of stdout so far, in order; a batch answer is an array. */
   messages: (Message | Message[])[]
+  /** When each of them arrived, in milliseconds on performance's clock. */
+  arrivals: number[]
   /** Lines of stdout that were no JSON. Must stay empty. */
   garbage: string[]
   stderr(): string
@@ -42,16 +44,19 @@ export function startGateway(env: Record<string, string> = {}, command: readonly
   })
   const messages: (Message | Message[])[] = []
   const garbage: string[] = []
+  const arrivals: number[] = []
   let waiting: { accepts(message: Message): boolean; resolve(message: Message): void }[] = []
-  let partial = ''
+  const partial: string[] = []
   let complaints = ''
   let nextId = 1000
 
   child.stdin.on('error', () => {})
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text))
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    const lines = (partial + text).split('\n')
-    partial = lines.pop() ?? ''
+    const [rest = '', ...begun] = text.split('\n').reverse()
+    // Joined once a line, because a line may be megabytes long.
+    const lines = begun.reverse().map((line) => [...partial.splice(0), line].join(''))
+    partial.push(rest)
     for (const line of lines) {
       let message: Message | Message[]
       try {
@@ -61,6 +66,7 @@ export function startGateway(env: Record<string, string> = {}, command: readonly
         continue
       }
       messages.push(message)
+      arrivals.push(performance.now())
       for (const one of [message].flat()) {
         const found = waiting.filter(({ accepts }) => accepts(one))
         waiting = waiting.filter((waiter) => !found.includes(waiter))
@@ -75,6 +81,7 @@ export function startGateway(env: Record<string, string> = {}, command: readonly
   const gateway: Gateway = {
     child,
     messages,
+    arrivals,
     garbage,
     exited,
     stderr: () => complaints,

@@ -7,7 +7,7 @@ import type { Translate } from '../pipeline/translator.ts'
 const maxQueued = 256
 const minuteMs = 60_000
 
-type Gate = { limit: LimitFunction | undefined; bucket: Bucket | undefined }
+type Gate = { limit: LimitFunction | undefined; bucket: Bucket | undefined; waiting: number }
 
 /** A token bucket over one minute; takes a token or says in how many milliseconds there will be one. */
 type Bucket = { take(): number }
@@ -24,13 +24,15 @@ export function withLimits(translate: Translate, now: () => number): Translate {
     const gate = {
       limit: provider.maxConcurrency ? pLimit(provider.maxConcurrency) : undefined,
       bucket: provider.requestsPerMinute ? createBucket(provider.requestsPerMinute, now) : undefined,
+      waiting: 0,
     }
     gates.set(provider.name, gate)
     return gate
   }
 
-  return async function* limited(ask, route, attempted) {
-    const { limit, bucket } = gateOf(route.provider)
+  const limited: Translate = async function* (ask, route, attempted) {
+    const gate = gateOf(route.provider)
+    const { limit, bucket } = gate
     const where = { provider: route.target.provider, model: route.target.model || undefined }
     const waitMs = bucket?.take() ?? 0
     if (waitMs > 0) {
@@ -41,19 +43,27 @@ export function withLimits(translate: Translate, now: () => number): Translate {
       })
     }
     if (!limit) return yield* translate(ask, route, attempted)
-    if (limit.pendingCount >= maxQueued) {
+    // Counted here and not by the limit, which keeps the places of callers that have gone until their turn comes.
+    if (gate.waiting >= maxQueued) {
       throw new Fault('busy', `${maxQueued} calls are waiting already`, {
         ...where,
         retryable: true,
         retryAfterMs: 1000,
       })
     }
-    const leave = await enter(limit, attempted.signal)
+    gate.waiting += 1
+    const leave = await enter(limit, attempted.signal).finally(() => (gate.waiting -= 1))
     try {
       yield* translate(ask, route, attempted)
     } finally {
       leave()
     }
+  }
+  // A provider without limits costs its events no further step.
+  return (ask, route, attempted) => {
+    const { maxConcurrency, requestsPerMinute } = route.provider
+    const handle = maxConcurrency || requestsPerMinute ? limited : translate
+    return handle(ask, route, attempted)
   }
 }
 

@@ -6,21 +6,61 @@ export const maxJsonBytes = 64 * 1024 * 1024
 /** How much of an error's body is looked at, in bytes. */
 export const maxErrorBytes = 64 * 1024
 
-/** Bytes to text, across chunk boundaries; throws on bytes that are no UTF-8 rather than to replace them in silence. */
-export function createTextDecoder(): (chunk?: Uint8Array) => string {
+export type TextDecoding = {
+  /** The next bytes as text; without bytes, the end. Stops for good before the first that are no UTF-8. */
+  decode(chunk?: Uint8Array): string
+  /** Set once bytes were met that are no UTF-8, rather than to replace them in silence. */
+  fault: Fault | undefined
+}
+
+/** Bytes to text across chunk boundaries: the same text for every way of cutting them, faulty ones included. */
+export function createTextDecoding(): TextDecoding {
   const decoder = new TextDecoder('utf-8', { fatal: true })
-  return (chunk) => {
-    try {
-      return chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode()
-    } catch {
-      throw new Fault('invalid_response', 'the answer holds bytes that are not UTF-8', { cause: 'bad_encoding' })
-    }
+  let pending: Uint8Array = new Uint8Array()
+  const decoding: TextDecoding = {
+    fault: undefined,
+    decode(chunk) {
+      if (decoding.fault) return ''
+      try {
+        const text = chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode()
+        pending = chunk ? unfinished(pending, chunk) : pending
+        return text
+      } catch {
+        decoding.fault = badEncoding()
+        return validBeginning(Buffer.concat([pending, chunk ?? new Uint8Array()]))
+      }
+    },
   }
+  return decoding
+}
+
+export function badEncoding(): Fault {
+  return new Fault('invalid_response', 'the answer holds bytes that are not UTF-8', { cause: 'bad_encoding' })
+}
+
+/** The bytes of a character that the chunk has begun and not finished; at most three. */
+function unfinished(before: Uint8Array, chunk: Uint8Array): Uint8Array {
+  const tail = chunk.length >= 3 ? chunk.subarray(-3) : Buffer.concat([before, chunk]).subarray(-3)
+  for (let length = 1; length <= tail.length; length++) {
+    const lead = tail[tail.length - length] as number
+    const needed = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1
+    if (lead < 0x80) break
+    if (needed > 1) return needed > length ? Uint8Array.from(tail.subarray(-length)) : new Uint8Array()
+  }
+  return new Uint8Array()
+}
+
+/** Bytes that are no UTF-8 do not come back the same: all before the first difference was sound. */
+function validBeginning(bytes: Buffer): string {
+  const again = Buffer.from(bytes.toString('utf8'), 'utf8')
+  let sound = 0
+  while (sound < bytes.length && bytes[sound] === again[sound]) sound++
+  return new TextDecoder('utf-8').decode(bytes.subarray(0, sound), { stream: true })
 }
 
 /** The whole body as a JSON value. */
 export async function readJson(response: HttpResponse): Promise<unknown> {
-  const decode = createTextDecoder()
+  const decoding = createTextDecoding()
   const texts: string[] = []
   let bytes = 0
   for await (const chunk of response.body) {
@@ -28,9 +68,11 @@ export async function readJson(response: HttpResponse): Promise<unknown> {
     if (bytes > maxJsonBytes) {
       throw new Fault('too_large', `the answer is larger than ${maxJsonBytes} bytes`, { cause: 'json_body' })
     }
-    texts.push(decode(chunk))
+    texts.push(decoding.decode(chunk))
+    if (decoding.fault) throw decoding.fault
   }
-  texts.push(decode())
+  texts.push(decoding.decode())
+  if (decoding.fault) throw decoding.fault
   const text = texts.join('')
   if (text.trim() === '')
     throw new Fault('invalid_response', 'the answer is empty', { cause: 'empty', retryable: true })
@@ -43,6 +85,40 @@ export async function readJson(response: HttpResponse): Promise<unknown> {
       html ? 'the answer is a web page, not JSON: check the base URL and any proxy' : 'the answer is not valid JSON',
       { cause: html ? 'bad_content_type' : 'bad_json' },
     )
+  }
+}
+
+/**
+ * Tells a whole JSON answer from a stream, by its type or, where that says neither, by its first character. A web page is
+ * neither; its body is begun all the same, so that it is also ended.
+ */
+export async function tellWhole({
+  headers,
+  body,
+}: HttpResponse): Promise<{ whole: boolean; body: AsyncIterable<Uint8Array> }> {
+  const type = headers['content-type'] ?? ''
+  const chunks = body[Symbol.asyncIterator]()
+  if (type.includes('text/html')) {
+    await chunks.next()
+    await chunks.return?.()
+    throw new Fault('invalid_response', 'it answered with a web page: check the base URL and any proxy', {
+      cause: 'bad_content_type',
+    })
+  }
+  if (type.includes('json') || type.includes('event-stream')) return { whole: type.includes('json'), body }
+  const first = await chunks.next()
+  const begin = first.done ? undefined : Buffer.from(first.value).toString('latin1').trimStart()[0]
+  return { whole: begin === '{', body: putBack(first, chunks) }
+}
+
+async function* putBack(
+  first: IteratorResult<Uint8Array>,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for (let next = first; !next.done; next = await rest.next()) yield next.value
+  } finally {
+    await rest.return?.()
   }
 }
 

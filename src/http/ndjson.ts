@@ -1,5 +1,6 @@
+import { isUtf8 } from 'node:buffer'
 import { Fault } from '../errors.ts'
-import { createTextDecoder } from './body.ts'
+import { badEncoding } from './body.ts'
 
 const maxLineBytes = 4 * 1024 * 1024
 const maxStreamBytes = 64 * 1024 * 1024
@@ -11,7 +12,6 @@ const lineFeed = 0x0a
  */
 export async function* readLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<readonly unknown[]> {
   const pending = createLineBuffer()
-  const parse = createLineParser()
   let bytes = 0
 
   for await (const chunk of body) {
@@ -34,36 +34,31 @@ export async function* readLines(body: AsyncIterable<Uint8Array>): AsyncGenerato
     }
     if (values.length > 0) yield values
   }
-  const value = parseLast(parse, pending.complete(new Uint8Array()))
+  const value = parseLast(pending.complete(new Uint8Array()))
   if (value !== undefined) yield [value]
 }
 
-type LineParser = (line: Uint8Array) => unknown
-
 /** A line to its value; undefined for a blank one. */
-function createLineParser(): LineParser {
-  const decode = createTextDecoder()
-  return (line) => {
-    if (line.length === 0) return undefined
-    const text = decode(line) + decode()
-    if (text.trim() === '') return undefined
-    try {
-      return JSON.parse(text)
-    } catch {
-      const html = /^\s*</.test(text)
-      throw new Fault(
-        'invalid_response',
-        html
-          ? 'the answer is a web page, not lines of JSON: check the base URL and any proxy'
-          : 'a line of the answer is not valid JSON',
-        { cause: html ? 'bad_content_type' : 'bad_json' },
-      )
-    }
+function parse(line: Uint8Array): unknown {
+  if (!isUtf8(line)) throw badEncoding()
+  const text = Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString('utf8').trim()
+  if (text === '') return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    const html = text.startsWith('<')
+    throw new Fault(
+      'invalid_response',
+      html
+        ? 'the answer is a web page, not lines of JSON: check the base URL and any proxy'
+        : 'a line of the answer is not valid JSON',
+      { cause: html ? 'bad_content_type' : 'bad_json' },
+    )
   }
 }
 
 /** What the end of the stream has cut off says nothing, unless it shows that these were never lines of JSON. */
-function parseLast(parse: LineParser, line: Uint8Array): unknown {
+function parseLast(line: Uint8Array): unknown {
   try {
     return parse(line)
   } catch (error) {

@@ -2,8 +2,7 @@ import type { Dispatcher } from 'undici'
 import Agent from 'undici/lib/dispatcher/agent.js'
 import { Fault } from '../errors.ts'
 import type { HttpResponse, Send } from './message.ts'
-
-export type ProxySettings = { http?: string | undefined; https?: string | undefined; except?: string | undefined }
+import type { ProxySettings } from './proxy.ts'
 
 const connectTimeoutMs = 10_000
 /** Bytes of a body that may wait for their reader before the socket is paused. */
@@ -27,7 +26,9 @@ const settings = {
  */
 export function createPool(proxy: ProxySettings = {}): Send {
   let dispatcher: Promise<Dispatcher> | Dispatcher =
-    proxy.http || proxy.https ? createProxyDispatcher(proxy) : (new Agent(settings) as Dispatcher)
+    proxy.http || proxy.https
+      ? import('./proxy.ts').then(({ createProxyDispatcher }) => createProxyDispatcher(settings, proxy))
+      : (new Agent(settings) as Dispatcher)
 
   return async (request, signal) => {
     if (dispatcher instanceof Promise) dispatcher = await dispatcher
@@ -82,16 +83,6 @@ export function createPool(proxy: ProxySettings = {}): Send {
       )
     })
   }
-}
-
-async function createProxyDispatcher(proxy: ProxySettings): Promise<Dispatcher> {
-  const { default: EnvHttpProxyAgent } = await import('undici/lib/dispatcher/env-http-proxy-agent.js')
-  return new EnvHttpProxyAgent({
-    ...settings,
-    httpProxy: proxy.http ?? '',
-    httpsProxy: proxy.https ?? '',
-    noProxy: proxy.except ?? '',
-  }) as Dispatcher
 }
 
 type Body = AsyncIterableIterator<Uint8Array> & {

@@ -5,27 +5,39 @@ export type Problem = { message?: string; type?: string; code?: string; param?: 
 
 const maxQuotedChars = 500
 
+/** How often an error may be wrapped in another. */
+const maxWrappings = 6
+
 /** Reads an error out of a parsed body; every field may be missing. */
-export function readProblem(body: unknown): Problem {
+export function readProblem(body: unknown, wrappings = 0): Problem {
   if (typeof body === 'string') return { message: body }
-  if (Array.isArray(body)) return readProblem(body[0])
-  if (typeof body !== 'object' || body === null) return {}
-  const { error, detail, message, msg, type, code, param, status, loc } = body as Record<string, unknown>
+  if (wrappings > maxWrappings || typeof body !== 'object' || body === null) return {}
+  if (Array.isArray(body)) return readProblem(body[0], wrappings + 1)
+  const { error, detail, details, message, msg, type, code, param, status, loc, metadata } = body as Record<
+    string,
+    unknown
+  >
   const inner = error ?? detail
-  if (typeof inner === 'object' && inner !== null) return readProblem(inner)
-  const text = [inner, message, msg].find((value) => typeof value === 'string') as string | undefined
-  // A server that passes on another's error may wrap its whole body in a string.
-  if (text?.trimStart().startsWith('{')) {
-    const nested = parsed(text)
-    if (nested !== undefined) return readProblem(nested)
-  }
-  const word = (value: unknown) => (typeof value === 'string' || typeof value === 'number' ? String(value) : undefined)
+  if (typeof inner === 'object' && inner !== null) return readProblem(inner, wrappings + 1)
+  const said = [inner, message, msg].find((value) => typeof value === 'string') as string | undefined
+  // A server that passes on another's error may wrap its whole body in a string, or hand it on beside its own words.
+  const nested = said?.trimStart().startsWith('{') ? parsed(said) : undefined
+  if (nested !== undefined) return readProblem(nested, wrappings + 1)
+  const raw = wordOf(memberOf(metadata, 'raw'))
   return withoutUndefined({
-    message: text,
-    type: word(type) ?? word(status),
-    code: word(code),
-    param: word(param) ?? (Array.isArray(loc) ? word(loc[1]) : undefined),
+    message: said !== undefined && raw !== undefined ? `${said} (${raw})` : said,
+    type: wordOf(type) ?? wordOf(status),
+    code: wordOf(memberOf(details, 'error_code')) ?? wordOf(code),
+    param: wordOf(param) ?? (Array.isArray(loc) ? wordOf(loc[1]) : undefined),
   })
+}
+
+function wordOf(value: unknown): string | undefined {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : undefined
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined
 }
 
 export function parseProblem(body: string): Problem {
@@ -39,11 +51,14 @@ export function parseProblem(body: string): Problem {
 export function quote(text: string): string {
   const clean = text
     .slice(0, 4 * maxQuotedChars)
+    .replace(/[\ud800-\udbff]$/, '')
     .replace(/\u001b\[[0-?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?/g, '')
     .replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ')
     .replace(/[\p{Cf}\p{Cs}\p{Co}\p{Cn}]/gu, '')
     .trim()
-  return clean.length > maxQuotedChars ? `${clean.slice(0, maxQuotedChars)}…` : clean
+  if (clean.length <= maxQuotedChars) return clean
+  // Not within a character of two halves.
+  return `${clean.slice(0, maxQuotedChars).replace(/[\ud800-\udbff]$/, '')}…`
 }
 
 const moneyCodes =
@@ -54,7 +69,7 @@ const keyWords = /(?:incorrect|invalid|missing|no) (?:x-)?api[ _-]?key|api[ _]?k
 const modelWords =
   /model_not_found|deploymentnotfound|model .*(?:does not exist|not found|not exist|not available|is not supported)|unknown model|no such model|invalid model/i
 const pathWords =
-  /file not found|invalid url|unknown (?:path|route|endpoint|url)|page not found|no route|cannot (?:get|post)/i
+  /^not found$|^not found$|^file not found|file not found|invalid url|unknown (?:path|route|endpoint|url)|page not found|no route|cannot (?:get|post)/i
 const filterWords = /content_filter|content_policy|responsibleaipolicyviolation/i
 
 /**
@@ -63,9 +78,10 @@ const filterWords = /content_filter|content_policy|responsibleaipolicyviolation/
  */
 export function faultOfStatus(status: number, headers: Readonly<Record<string, string>>, body: string): Fault {
   const problem = parseProblem(body)
-  const { code, retryable, cause } = classify(status, problem, body.trim() === '')
-  const said = problem.message === undefined ? '' : `: ${quote(problem.message)}`
-  return new Fault(code, `it answered ${status}${said}`, {
+  const { code, retryable, cause } = classify(status, problem, body)
+  // A success that is none has no error to quote: its body is an answer.
+  const said = problem.message === undefined || status < 300 ? '' : `: ${quote(problem.message)}`
+  return new Fault(code, `it answered ${status}${said}${hintOf(cause, headers)}`, {
     status,
     ...detailOf(problem, headers),
     ...(status === 400 || status === 422 ? { parameter: refusedParameter(problem) } : {}),
@@ -74,22 +90,31 @@ export function faultOfStatus(status: number, headers: Readonly<Record<string, s
   })
 }
 
+function hintOf(cause: string | undefined, headers: Readonly<Record<string, string>>): string {
+  if (cause !== 'redirect') return ''
+  const { location = '' } = headers
+  return ` and sends to ${quote(location).slice(0, 200) || 'another address'}, which is not followed`
+}
+
+/** The status that an error would have come with, by the words of its type and code. */
+const statusWords: readonly [RegExp, number][] = [
+  [/rate_limit|too_many_requests|quota|credit|billing|spend/i, 429],
+  [/overloaded|unavailable/i, 503],
+  [/authentication|unauthorized|api_key/i, 401],
+  [/permission|forbidden/i, 403],
+  [/not_found/i, 404],
+  [/invalid_request|context|content_filter|content_policy|unsupported/i, 400],
+]
+
 /** What an error inside a 200 means: there is no status, so the body's own codes decide. */
 export function faultOfProblem(problem: Problem, headers: Readonly<Record<string, string>>): Fault {
   const words = `${problem.type ?? ''} ${problem.code ?? ''}`
-  const status = Number(problem.code)
-  const { code, retryable } =
-    status >= 400 && status < 600
-      ? classify(status, problem, false)
-      : /rate_limit/i.test(words)
-        ? classify(429, problem, false)
-        : /overloaded|unavailable/i.test(words)
-          ? classify(503, problem, false)
-          : /invalid_request|not_found|context/i.test(words)
-            ? classify(400, problem, false)
-            : classify(500, problem, false)
+  const named = Number(problem.code)
+  const status =
+    named >= 400 && named < 600 ? named : (statusWords.find(([pattern]) => pattern.test(words))?.[1] ?? 500)
+  const { code, retryable } = classify(status, problem, '{}')
   const said = problem.message === undefined ? '' : `: ${quote(problem.message)}`
-  return new Fault(code, `it reported an error in the middle of its answer${said}`, {
+  return new Fault(code, `it reported an error inside its answer${said}`, {
     ...detailOf(problem, headers),
     cause: 'stream_error',
     retryable,
@@ -98,11 +123,10 @@ export function faultOfProblem(problem: Problem, headers: Readonly<Record<string
 
 type Verdict = { code: FaultCode; retryable: boolean; cause?: string }
 
-function classify(
-  status: number,
-  { message = '', type = '', code = '', param = '' }: Problem,
-  empty: boolean,
-): Verdict {
+function classify(status: number, { message = '', type = '', code = '', param = '' }: Problem, body: string): Verdict {
+  const empty = body.trim() === ''
+  // A page, or nothing: whoever answered does not know this path, let alone models.
+  const isPage = empty || /^\s*</.test(body)
   // Bounded, because the text is the provider's and the patterns backtrack.
   const words = `${type} ${code} ${message}`.slice(0, 2000)
   const final = (fault: FaultCode, cause?: string): Verdict =>
@@ -125,7 +149,7 @@ function classify(
   if (filterWords.test(words)) return final('content_filter')
   if (contextWords.test(words)) return final('context_length')
   if (status === 404)
-    return pathWords.test(message) || empty ? final('configuration', 'path') : final('model_not_found')
+    return isPage || pathWords.test(message.slice(0, 2000)) ? final('configuration', 'path') : final('model_not_found')
   if (modelWords.test(words) || (param === 'model' && status !== 422)) return final('model_not_found')
   return final(status === 501 ? 'provider_error' : 'invalid_request')
 }
@@ -149,7 +173,8 @@ function refusedParameter({ code = '', type, param, message = '' }: Problem): Fa
 }
 
 function detailOf(problem: Problem, headers: Readonly<Record<string, string>>): FaultDetail {
-  const word = problem.code ?? problem.type
+  // A number only repeats the status.
+  const word = problem.code !== undefined && !/^\d+$/.test(problem.code) ? problem.code : (problem.type ?? problem.code)
   return withoutUndefined({
     providerCode: word === undefined ? undefined : quote(word).slice(0, 100),
     requestId: requestIdOf(headers),
@@ -172,8 +197,13 @@ export function retryAfterMs(headers: Readonly<Record<string, string>>): number 
     value !== undefined && /^\d{1,10}(?:\.\d+)?$/.test(value) ? Number(value) * unit : undefined
   const counted = plain(headers['retry-after-ms'], 1) ?? plain(headers['retry-after'], 1000)
   if (counted !== undefined) return counted
-  const until = Date.parse(headers['retry-after'] ?? '') - Date.parse(headers['date'] ?? '')
+  const until = dateOf(headers['retry-after']) - dateOf(headers['date'])
   return until > 0 ? until : undefined
+}
+
+/** An HTTP date (RFC 9110, IMF-fixdate) in milliseconds, NaN for anything else: Date.parse alone takes almost any words. */
+function dateOf(text = ''): number {
+  return /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text) ? Date.parse(text) : Number.NaN
 }
 
 function parsed(text: string): unknown {

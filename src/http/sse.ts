@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import { Fault } from '../errors.ts'
-import { createTextDecoder } from './body.ts'
+import { createTextDecoding } from './body.ts'
 
 export type ServerSentEvent = { event?: string | undefined; data: string }
 
@@ -16,12 +16,15 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
   let tooLarge = false
   const parser = createParser({
     maxBufferSize: maxEventChars,
-    onEvent: ({ event, data }) => events.push({ event, data }),
+    onEvent: ({ event, data }) => {
+      tooLarge ||= data.length > maxEventChars
+      events.push({ event, data })
+    },
     onError: ({ type }) => {
       tooLarge ||= type === 'max-buffer-size-exceeded'
     },
   })
-  const decode = createTextDecoder()
+  const decoding = createTextDecoding()
   let bytes = 0
   let endsInCarriageReturn = false
 
@@ -39,10 +42,12 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
 
   for await (const chunk of body) {
     bytes += chunk.length
-    const arrived = feed(decode(chunk))
+    const arrived = feed(decoding.decode(chunk))
     if (arrived.length > 0) yield arrived
+    if (decoding.fault) throw decoding.fault
   }
-  const rest = feed(decode())
+  const rest = feed(decoding.decode())
+  if (decoding.fault) throw decoding.fault
   // The parser holds back a last carriage return, which might have been half of a line end.
   yield endsInCarriageReturn ? [...rest, ...feed('\n')] : rest
 }

@@ -1,7 +1,7 @@
 import { invalidParams, invalidRequest, methodNotFound, type Request, RpcError } from '../rpc/message.ts'
 import type { ContentBlock, ToolDeclaration, ToolResult } from '../tool.ts'
 import { after, type Era, type Method, type ServerInfo } from './era.ts'
-import { createCallTool, createListTools, type Toolbox } from './methods.ts'
+import type { Methods } from './methods.ts'
 
 /** What a revision of the handshake era can carry. Source: the changelogs and schemas of the MCP specification. */
 type Revision = {
@@ -53,10 +53,8 @@ export type Handshake = Era & { acceptsBatches(): boolean }
  * The revisions that open with `initialize`. The session is the process: a second `initialize` is refused, and before
  * the first only `ping` is served.
  */
-export function createHandshake(info: ServerInfo, instructions: string, toolbox: Toolbox): Handshake {
+export function createHandshake(info: ServerInfo, instructions: string, { listTools, callTool }: Methods): Handshake {
   let session: Revision | undefined
-  const listTools = createListTools(toolbox)
-  const callTool = createCallTool(toolbox)
 
   const initialize: Method = (params, exchange) => {
     const { protocolVersion } = params
@@ -119,7 +117,9 @@ function resultFor(revision: Revision, result: ToolResult): ToolResult {
   if (revision.structuredContent || !result.structuredContent) return { ...result, content }
   const { structuredContent, ...rest } = result
   const said = new Set(result.content.map((block) => (block.type === 'text' ? block.text : undefined)))
-  const unsaid = Object.entries(structuredContent).filter(([, value]) => !said.has(value as string))
+  // A text of some length need not be said twice; a short one may stand in a member by chance.
+  const isSaid = (value: unknown) => typeof value === 'string' && value.length > 64 && said.has(value)
+  const unsaid = Object.entries(structuredContent).filter(([, value]) => !isSaid(value))
   return { ...rest, content: [...content, { type: 'text', text: JSON.stringify(Object.fromEntries(unsaid)) }] }
 }
 

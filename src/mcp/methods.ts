@@ -1,3 +1,4 @@
+import { nestsDeeperThan } from '../depth.ts'
 import type { Exchange } from '../rpc/dispatcher.ts'
 import { invalidParams, isObject, type Params, RpcError } from '../rpc/message.ts'
 import type { Tool, ToolDeclaration, ToolResult } from '../tool.ts'
@@ -12,8 +13,18 @@ export type Toolbox = {
 
 const maxArgumentDepth = 64
 
+/** What both eras do alike. */
+export type Methods = {
+  listTools(params: Params): { tools: readonly ToolDeclaration[] }
+  callTool: Method
+}
+
+export function createMethods(toolbox: Toolbox): Methods {
+  return { listTools: createListTools(toolbox), callTool: createCallTool(toolbox) }
+}
+
 /** All tools on one page: many clients never ask for a second. */
-export function createListTools(toolbox: Toolbox): (params: Params) => { tools: readonly ToolDeclaration[] } {
+function createListTools(toolbox: Toolbox): Methods['listTools'] {
   return (params) => {
     if (params['cursor'] !== undefined) throw new RpcError(invalidParams, 'Invalid params: unknown cursor')
     return { tools: toolbox.declarations }
@@ -21,7 +32,7 @@ export function createListTools(toolbox: Toolbox): (params: Params) => { tools: 
 }
 
 /** Runs a tool, reports its progress to whoever sent a token, and returns its result. */
-export function createCallTool(toolbox: Toolbox): Method {
+function createCallTool(toolbox: Toolbox): Method {
   const activeTokens = new Set<ProgressToken>()
 
   return (params, exchange) => {
@@ -42,7 +53,10 @@ export function createCallTool(toolbox: Toolbox): Method {
     if (token === undefined) return run(toolbox, name, args, exchange)
     if (activeTokens.has(token)) throw new RpcError(invalidParams, 'Invalid params: this progress token is in use')
     activeTokens.add(token)
-    return run(toolbox, name, args, exchange, token).finally(() => activeTokens.delete(token))
+    const free = () => activeTokens.delete(token)
+    // A cancelled call may take a moment to end; its token is free at once, as its id is.
+    exchange.signal.addEventListener('abort', free, { once: true })
+    return run(toolbox, name, args, exchange, token).finally(free)
   }
 }
 
@@ -62,11 +76,18 @@ async function run(
       if (step.done) return step.value
       reporter?.step(step.value.message)
       // The slow reader slows the provider: nothing is asked for that could not be passed on.
-      if (exchange.congested()) await exchange.drained()
+      if (exchange.congested()) await Promise.race([exchange.drained(), aborted(exchange.signal)])
     }
   } finally {
     reporter?.close()
   }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 }
 
 /** Token 0 and "" are legal; anything but a string or an integer is as good as none. */
@@ -74,13 +95,4 @@ function progressToken(params: Params): ProgressToken | undefined {
   const meta = params['_meta']
   const token = isObject(meta) ? meta['progressToken'] : undefined
   return typeof token === 'string' || Number.isSafeInteger(token) ? (token as ProgressToken) : undefined
-}
-
-function nestsDeeperThan(value: unknown, limit: number): boolean {
-  let level: unknown[] = [value]
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > limit) return true
-    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []))
-  }
-  return false
 }

@@ -31,10 +31,13 @@ export function createReporter(token: ProgressToken, exchange: Exchange): Report
     flush()
   }, heartbeatMs)
 
-  const flush = () => {
+  const flush = (last = false) => {
     if (steps === told) return
-    const message = held.length === 1 ? held[0] : held.join('')
-    held = []
+    const text = held.length === 1 ? (held[0] as string) : held.join('')
+    // Half a character would be no valid JSON text to a strict reader: it waits for its other half.
+    const half = !last && /[\ud800-\udbff]$/.test(text)
+    const message = half ? text.slice(0, -1) : text
+    held = half ? [text.slice(-1)] : []
     told = steps
     lastSentMs = performance.now()
     heartbeat.refresh()
@@ -62,7 +65,9 @@ export function createReporter(token: ProgressToken, exchange: Exchange): Report
     close() {
       clearInterval(heartbeat)
       clearTimeout(flushTimer)
-      if (held.length > 0) flush()
+      if (held.length === 0) return
+      if (steps === told) steps += 1
+      flush(true)
     },
   }
 }

@@ -1,7 +1,7 @@
 import type { Handlers } from '../rpc/dispatcher.ts'
 import type { ServerInfo } from './era.ts'
 import { createHandshake } from './handshake.ts'
-import type { Toolbox } from './methods.ts'
+import { createMethods, type Toolbox } from './methods.ts'
 import { createStateless } from './stateless.ts'
 
 /**
@@ -9,8 +9,9 @@ import { createStateless } from './stateless.ts'
  * discover first and initialize afterwards, and to begin with a bare tools/list of the stateless era.
  */
 export function createServer(info: ServerInfo, instructions: string, toolbox: Toolbox): Handlers {
-  const handshake = createHandshake(info, instructions, toolbox)
-  const eras = [createStateless(info, instructions, toolbox), handshake]
+  const methods = createMethods(toolbox)
+  const handshake = createHandshake(info, instructions, methods)
+  const eras = [createStateless(info, instructions, methods), handshake]
   return {
     serve(request, exchange) {
       const era = eras.find((candidate) => candidate.claims(request)) ?? handshake

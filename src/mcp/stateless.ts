@@ -1,6 +1,6 @@
 import { invalidParams, isObject, methodNotFound, type Request, RpcError } from '../rpc/message.ts'
 import { after, type Era, type Method, type ServerInfo } from './era.ts'
-import { createCallTool, createListTools, type Toolbox } from './methods.ts'
+import type { Methods } from './methods.ts'
 
 export const statelessVersions: readonly string[] = ['2026-07-28']
 
@@ -16,8 +16,7 @@ const requestKeys = [versionKey, capabilitiesKey, `${prefix}clientInfo`]
 const cacheable = { ttlMs: 3_600_000, cacheScope: 'public' } as const
 
 /** Revision 2026-07-28: no session; each request says in `_meta` which version and capabilities it comes with. */
-export function createStateless(info: ServerInfo, instructions: string, toolbox: Toolbox): Era {
-  const listTools = createListTools(toolbox)
+export function createStateless(info: ServerInfo, instructions: string, { listTools, callTool }: Methods): Era {
   const methods: Readonly<Record<string, Method>> = {
     'server/discover': () => ({
       supportedVersions: statelessVersions,
@@ -26,7 +25,7 @@ export function createStateless(info: ServerInfo, instructions: string, toolbox:
       ...cacheable,
     }),
     'tools/list': (params) => ({ ...listTools(params), ...cacheable }),
-    'tools/call': createCallTool(toolbox),
+    'tools/call': callTool,
     'subscriptions/listen': listen,
   }
 

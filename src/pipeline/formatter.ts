@@ -1,3 +1,4 @@
+import { nestsDeeperThan } from '../depth.ts'
 import { Fault, type FaultCode } from '../errors.ts'
 import type { ChatAsk, EmbedAsk, Event, FinishReason, TextAsk, Usage } from '../gateway.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
@@ -106,11 +107,18 @@ export async function* formatCompletion(
   }
 }
 
+/** What a model makes up must not nest deeper than a client can be expected to read. */
+const maxDepth = 128
+
+function isPlainObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: string[]) {
   const { id, name, argumentsText } = event
   try {
     const value: unknown = argumentsText.trim() === '' ? {} : JSON.parse(argumentsText)
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    if (isPlainObject(value) && !nestsDeeperThan(value, maxDepth)) {
       return { id, name, arguments: value as Record<string, unknown> }
     }
   } catch {
@@ -142,7 +150,7 @@ async function readObject(
     })
   }
   const { value } = reading
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  if (isPlainObject(value)) return value
   warnings.push('responseSchema allows a value that is no object; it stands in text alone')
   return undefined
 }
@@ -214,8 +222,9 @@ export function formatFault(error: unknown, elapsedMs: number, partialText = '')
   } = fault.detail
   const whom =
     provider === undefined ? 'The call failed' : `The call to ${provider}${model ? ` (${model})` : ''} failed`
-  const said = `${whom}: ${fault.message.replace(/[.\s]+$/, '')}.`
-  const content: ContentBlock[] = [{ type: 'text', text: `${said} ${advice(fault.code, retryable, retryAfterMs)}` }]
+  const message = fault.message.trimEnd()
+  const said = `${whom}: ${message}${/[.!?…]$/.test(message) ? '' : '.'}`
+  const content: ContentBlock[] = [{ type: 'text', text: `${said} ${advice(fault, retryable, retryAfterMs)}` }]
   if (partialText !== '') content.push({ type: 'text', text: partialText })
   const facts = {
     code: fault.code,
@@ -239,7 +248,9 @@ export function formatFault(error: unknown, elapsedMs: number, partialText = '')
   }
 }
 
-function advice(code: FaultCode, retryable: boolean, retryAfterMs: number | undefined): string {
+function advice({ code, detail }: Fault, retryable: boolean, retryAfterMs: number | undefined): string {
+  if (detail.cause === 'path' || detail.cause === 'redirect')
+    return 'Check the base URL; until it is right, trying again will not help.'
   if (retryable && retryAfterMs) return `Try again in ${Math.ceil(retryAfterMs / 1000)} s.`
   return remedies[code] ?? (retryable ? 'Trying again may help.' : 'Trying again unchanged will not help.')
 }

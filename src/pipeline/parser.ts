@@ -40,7 +40,7 @@ export function parseCompletion(args: CompletionArguments): ChatAsk | TextAsk {
     maxTokens,
     temperature,
     topP,
-    stop: stop?.map((text) => wellFormed(text, 'stop')),
+    stop: stop && stop.length > 0 ? stop.map((text) => wellFormed(text, 'stop')) : undefined,
     seed,
     timeoutMs: timeout === undefined ? undefined : timeout * 1000,
   }
@@ -61,7 +61,8 @@ export function parseCompletion(args: CompletionArguments): ChatAsk | TextAsk {
     }
   }
   if (args.suffix !== undefined) throw invalid('suffix belongs to mode text')
-  const tools = args.tools?.map(parseTool)
+  // An empty list of tools is as good as none, and servers refuse it.
+  const tools = args.tools && args.tools.length > 0 ? args.tools.map(parseTool) : undefined
   const { toolChoice } = args
   if (toolChoice !== undefined && !['auto', 'none', 'required'].includes(toolChoice)) {
     if (!tools?.some((tool) => tool.name === toolChoice)) {

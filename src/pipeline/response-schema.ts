@@ -1,5 +1,8 @@
 // Loaded when a call brings a schema: zod's reader of JSON Schema is not part of the smaller zod that all else uses.
 import { fromJSONSchema } from 'zod'
+import { nestsDeeperThan } from '../depth.ts'
+
+const maxDepth = 128
 
 export type Reading = { value: unknown; warning?: string } | { problem: string }
 
@@ -11,8 +14,9 @@ export function readAgainst(schema: Record<string, unknown>, text: string): Read
   } catch {
     return { problem: 'it is not JSON' }
   }
+  if (nestsDeeperThan(value, maxDepth)) return { problem: `it nests deeper than ${maxDepth} levels` }
   try {
-    const checked = fromJSONSchema(schema as Parameters<typeof fromJSONSchema>[0]).safeParse(value)
+    const checked = fromJSONSchema(explicit(schema) as Parameters<typeof fromJSONSchema>[0]).safeParse(value)
     if (checked.success) return { value }
     const [issue] = checked.error.issues
     return { problem: `${issue?.path.join('.') || 'the value'}: ${issue?.message ?? 'does not fit'}` }
@@ -30,4 +34,26 @@ export function checkArguments(schema: object, value: unknown): string | undefin
   const checked = fromJSONSchema(closed as Parameters<typeof fromJSONSchema>[0]).safeParse(value)
   const [issue] = checked.error?.issues ?? []
   return issue ? `${issue.path.join('.') || 'the value'}: ${issue.message}` : undefined
+}
+
+/** Says what a schema means where zod only looks at what it says: objects by their keywords, members that are required. */
+function explicit(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(explicit)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const { properties, required, enum: values, const: value, ...rest } = schema as Record<string, unknown>
+  const names = Array.isArray(required) ? required.filter((name) => typeof name === 'string') : []
+  const isObject = properties !== undefined || names.length > 0
+  const members = { ...Object.fromEntries(names.map((name) => [name, {}])), ...(properties as object | undefined) }
+  return {
+    ...Object.fromEntries(Object.entries(rest).map(([keyword, inner]) => [keyword, explicit(inner)])),
+    ...(values === undefined ? {} : { enum: values }),
+    ...(value === undefined ? {} : { const: value }),
+    ...(isObject && rest['type'] === undefined ? { type: 'object' } : {}),
+    ...(isObject ? { properties: explicitMembers(members) } : {}),
+    ...(names.length > 0 ? { required: names } : {}),
+  }
+}
+
+function explicitMembers(members: object): object {
+  return Object.fromEntries(Object.entries(members).map(([name, schema]) => [name, explicit(schema)]))
 }

@@ -76,13 +76,16 @@ export function createRouter(config: Config, directory: Directory, random: () =>
   const named = async (name: string, signal: AbortSignal): Promise<readonly Route[]> => {
     const alias = config.routes.get(name)
     const models = alias ? order(name, alias).map(({ model }) => model) : [name]
-    const routes = await Promise.all(
-      models.map((model) => {
+    const found = await Promise.allSettled(
+      models.map(async (model) => {
         const exact = qualified(model)
         return exact ? [exact] : bare(model, signal)
       }),
     )
-    return routes.flat()
+    const routes = found.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
+    if (routes.length > 0) return routes
+    // A target that cannot be called is passed over while there is another.
+    throw found.find((result) => result.status === 'rejected')?.reason
   }
 
   /** The first model of a default provider that can do what is asked. */

@@ -55,7 +55,8 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
       return await attempt(ask, route, lessons.apply(route, encoded, ask), signal)
     } catch (error) {
       if (!(error instanceof Fault)) throw error
-      const rotated = error.code === 'authentication' && secrets.reread(route.provider.name)
+      const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
+      const rotated = keyRefused && secrets.reread(route.provider.name)
       if (!rotated && !lessons.learn(route, error, encoded, ask)) throw error
       count()
       return attempt(ask, route, lessons.apply(route, encoded, ask), signal)
@@ -65,6 +66,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
   return async function* translate(ask, route, { signal, deadline }) {
     const { provider, target } = route
     let attempts = 0
+    let requestId: string | undefined
     try {
       const encoded = operationOf(ask, route).encode(ask, target)
       const { first, events } = await withRetry(
@@ -74,6 +76,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
       let ended = false
       try {
         yield { type: 'served', provider: target.provider, model: target.model, attempts }
+        requestId = first.find((event) => event.type === 'response')?.requestId
         yield* first
         for (;;) {
           const next = await events.next()
@@ -85,7 +88,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
         if (!ended) await events.return?.()
       }
     } catch (error) {
-      throw error instanceof Fault ? located(error, route, attempts) : error
+      throw error instanceof Fault ? located(error, route, attempts, requestId) : error
     }
   }
 }
@@ -109,6 +112,11 @@ function toolOf({ tools = {} }: Provider, name: string): ProviderTool | undefine
 function requestFor(ask: Ask, { provider }: Route, encoded: EncodedRequest, secrets: Secrets): HttpRequest {
   const { limits, headers, name, preset } = provider
   const key = secrets.keyFor(name, encoded.url)
+  if (provider.key && 'file' in provider.key && key === undefined) {
+    throw new Fault('configuration', `the file that ${provider.key.setBy} names cannot be read or is empty`, {
+      cause: 'key_file',
+    })
+  }
   if (key !== undefined && !/^[\x21-\x7e]+$/.test(key)) {
     throw new Fault('configuration', 'its key holds characters that no HTTP header can carry', { cause: 'bad_key' })
   }
@@ -120,16 +128,22 @@ function requestFor(ask: Ask, { provider }: Route, encoded: EncodedRequest, secr
       ...encoded.headers,
       ...(encoded.json ? { 'content-type': 'application/json' } : {}),
       ...(key === undefined ? {} : preset.dialect.authorize(key)),
-      ...headers,
+      ...lowerCased(headers),
     },
     ...(encoded.json ? { body: JSON.stringify(encoded.json) } : encoded.bytes ? { body: encoded.bytes } : {}),
     limits: { firstByteMs: ask.kind === 'models' ? Math.min(patientMs, maxListMs) : patientMs, idleMs: limits.idleMs },
   }
 }
 
-function located(fault: Fault, { target }: Route, attempts: number): Fault {
+/** Names of headers have no case: one that the configuration sets replaces ours however it is spelled. */
+function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+function located(fault: Fault, { target }: Route, attempts: number, requestId: string | undefined): Fault {
   return new Fault(fault.code, fault.message, {
     ...fault.detail,
+    requestId: fault.detail.requestId ?? requestId,
     provider: target.provider,
     ...(target.model === '' ? {} : { model: target.model }),
     attempts,

@@ -1,6 +1,6 @@
 import { Fault } from '../errors.ts'
 import type { Event, FinishReason, Usage } from '../gateway.ts'
-import { readJson } from '../http/body.ts'
+import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
@@ -93,8 +93,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     }
   }
 
-  if ((headers['content-type'] ?? '').includes('application/json')) {
-    const message = await readJson(response)
+  const { whole, body } = await tellWhole(response)
+  if (whole) {
+    const message = await readJson({ ...response, body })
     if (!isObject(message) || message['type'] === 'error' || message['error']) {
       throw faultOfProblem(readProblem(message), headers)
     }
@@ -104,7 +105,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     if (typeof stop_reason === 'string') stopReason = stop_reason
     stopped = stopReason !== undefined
   } else {
-    stream: for await (const events of readEvents(response.body)) {
+    stream: for await (const events of readEvents(body)) {
       for (const { data } of events) {
         yield* read(parsed(data))
         if (stopped) break stream

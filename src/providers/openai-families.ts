@@ -7,6 +7,7 @@ type Family = {
   acceptsNone: boolean
 }
 
+/** Answers at once, and knows no effort. */
 const ordinary: Family = { reasons: false, acceptsNone: false }
 const always: Family = { reasons: true, acceptsNone: false }
 const onRequest: Family = { reasons: false, acceptsNone: true }
@@ -22,6 +23,10 @@ const families: Readonly<Record<string, Family>> = {
   o4: always,
   'gpt-5': always,
   'gpt-5-chat': ordinary,
+  'gpt-4': ordinary,
+  'gpt-4o': ordinary,
+  'gpt-3.5': ordinary,
+  'chatgpt-4o': ordinary,
   'gpt-5.1': onRequest,
   'gpt-5.1-chat': always,
   'gpt-5.1-codex': always,
@@ -43,6 +48,8 @@ const byLength = Object.keys(families).sort((a, b) => b.length - a.length)
 export type Manner = {
   /** One of OpenAI's own reasoning families, under whatever vendor prefix. */
   reasoningFamily: boolean
+  /** Known to have no effort to set; a name that no row covers may have one. */
+  effortless: boolean
   /** Whether it will reason on this request, and so refuses sampling parameters and is slow to begin. */
   reasons: boolean
 }
@@ -55,6 +62,7 @@ export function mannerOf(model: string, reasoningEffort: string | undefined): Ma
   const asked = reasoningEffort !== undefined && reasoningEffort !== 'none'
   return {
     reasoningFamily: family !== ordinary,
+    effortless: prefix !== undefined && family === ordinary,
     reasons: family !== ordinary && !off && (family.reasons || asked),
   }
 }

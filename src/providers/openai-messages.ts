@@ -12,7 +12,7 @@ export function encodeMessages(messages: readonly ChatMessage[], knowsDeveloper:
   const encoded = messages.flatMap((message) => {
     switch (message.role) {
       case 'assistant':
-        return [encodeAssistant(message.content)]
+        return [encodeAssistant(message.content, warnings)]
       case 'system':
       case 'developer': {
         const role = message.role === 'developer' && !knowsDeveloper ? 'system' : message.role
@@ -26,8 +26,12 @@ export function encodeMessages(messages: readonly ChatMessage[], knowsDeveloper:
   return { messages: encoded, warnings: [...warnings] }
 }
 
-function encodeAssistant(parts: readonly Part[]): Json {
+function encodeAssistant(parts: readonly Part[], warnings: Set<string>): Json {
   const calls = parts.filter((part) => part.type === 'tool-use')
+  for (const { type } of parts) {
+    if (!['text', 'tool-use', 'reasoning'].includes(type))
+      warnings.add(`a block of type ${type} was left out of an assistant's message`)
+  }
   const text = textOf(parts)
   return {
     role: 'assistant',
@@ -65,7 +69,8 @@ function encodeUser(parts: readonly Part[], warnings: Set<string>): Json[] {
 /** A lone text stays a plain string, which every server takes. */
 function contentOf(parts: readonly Part[], warnings: Set<string>): string | Json[] {
   if (parts.every((part) => part.type === 'text')) return textOf(parts)
-  return parts.map((part) => encodePart(part, warnings)).filter((part) => part !== undefined)
+  const encoded = parts.map((part) => encodePart(part, warnings)).filter((part) => part !== undefined)
+  return encoded.length > 0 ? encoded : ''
 }
 
 function encodePart(part: Part, warnings: Set<string>): Json | undefined {

@@ -1,6 +1,6 @@
 import { Fault } from '../errors.ts'
 import type { Event, FinishReason, Usage } from '../gateway.ts'
-import { readJson } from '../http/body.ts'
+import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
@@ -20,6 +20,7 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
   let announced = false
   let finish: string | undefined
   let refused = false
+  let furtherChoices = false
   let sawText = false
   let usage: Usage | undefined
   let done = false
@@ -40,8 +41,12 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
       }
     }
     for (const choice of choiceList) {
-      // Further choices, asked for through `options`, have no place in the result.
-      if (!isObject(choice) || (typeof choice['index'] === 'number' && choice['index'] !== 0)) continue
+      if (!isObject(choice)) continue
+      if (typeof choice['index'] === 'number' && choice['index'] !== 0) {
+        if (!furtherChoices) yield { type: 'warning', message: 'only the first of several choices is returned' }
+        furtherChoices = true
+        continue
+      }
       for (const event of readChoice(choice, calls)) {
         sawText ||= event.type === 'text-delta'
         yield event
@@ -53,12 +58,13 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
       readUsage(chunk['usage']) ?? readUsage(isObject(chunk['x_groq']) ? chunk['x_groq']['usage'] : undefined) ?? usage
   }
 
-  if ((headers['content-type'] ?? '').includes('application/json')) {
-    yield* read(await readJson(response))
-    done = finish !== undefined
+  const { whole, body } = await tellWhole(response)
+  if (whole) {
+    const answer = await readJson({ ...response, body })
+    yield* read(answer)
+    done = isObject(answer) && Array.isArray(answer['choices'])
   } else {
-    assertNoWebPage(headers)
-    stream: for await (const events of readEvents(response.body)) {
+    stream: for await (const events of readEvents(body)) {
       for (const { event, data } of events) {
         if (data.startsWith('[DONE]')) {
           done = true
@@ -90,14 +96,6 @@ function parseChunk(data: string): unknown {
   }
 }
 
-function assertNoWebPage(headers: Readonly<Record<string, string>>): void {
-  if ((headers['content-type'] ?? '').includes('text/html')) {
-    throw new Fault('invalid_response', 'it answered with a web page: check the base URL and any proxy', {
-      cause: 'bad_content_type',
-    })
-  }
-}
-
 function messageOf(choice: Json): unknown {
   return choice['delta'] ?? choice['message']
 }
@@ -109,7 +107,7 @@ export function readChatChoice(choice: Json, calls: ToolCalls): Event[] {
   for (const fragment of Array.isArray(fragments) ? fragments : []) calls.add(fragment)
   if (isObject(call)) calls.add({ index: 0, function: call })
   const events: Event[] = []
-  for (const thought of [message['reasoning_content'] ?? message['reasoning'] ?? message['thinking']]) {
+  for (const thought of [message['reasoning_content'] || message['reasoning'] || message['thinking']]) {
     if (typeof thought === 'string' && thought !== '') events.push({ type: 'reasoning-delta', text: thought })
   }
   for (const part of Array.isArray(content) ? content : [content]) events.push(...readContent(part))
@@ -141,40 +139,51 @@ type ToolCalls = { add(fragment: unknown): void; all(): Extract<Event, { type: '
 
 const maxToolCalls = 1024
 
-/** Gathers tool calls from fragments, by index; servers that leave the index out send each call whole or with its id. */
-function createToolCalls(): ToolCalls {
-  const calls = new Map<number, { id: string; name: string; pieces: string[] }>()
-  let latest = -1
+/**
+ * Gathers tool calls from fragments, by index. Servers have been seen to give all calls one index, or none: then a new id
+ * begins a new call, and without ids a name behind arguments does.
+ */
+export function createToolCalls(): ToolCalls {
+  type Call = { id: string; name: string; pieces: string[] }
+  const calls: Call[] = []
+  const byIndex = new Map<unknown, Call>()
+  const begin = (index: unknown): Call => {
+    if (calls.length >= maxToolCalls) throw impossibleIndex()
+    const call = { id: '', name: '', pieces: [] }
+    calls.push(call)
+    byIndex.set(index, call)
+    return call
+  }
   return {
     add(fragment) {
       if (!isObject(fragment)) return
-      const { index, id } = fragment
+      const { id } = fragment
+      const index = fragment['index'] ?? undefined
+      if (index !== undefined && !(Number.isSafeInteger(index) && (index as number) >= 0)) throw impossibleIndex()
       const { name, arguments: piece } = isObject(fragment['function']) ? fragment['function'] : ({} as Json)
-      const known = Number.isSafeInteger(index) && (index as number) >= 0 && (index as number) < maxToolCalls
-      if (index !== undefined && index !== null && !known) {
-        throw new Fault('invalid_response', 'a tool call of the answer has an impossible index', { cause: 'bad_index' })
-      }
-      const position = known
-        ? (index as number)
-        : typeof id === 'string' && id !== calls.get(latest)?.id
-          ? latest + 1
-          : latest
-      latest = Math.max(position, 0)
-      const call = calls.get(latest) ?? { id: '', name: '', pieces: [] }
-      calls.set(latest, call)
+      const known = index === undefined ? calls.at(-1) : byIndex.get(index)
+      const isOther =
+        typeof id === 'string' && id !== ''
+          ? known !== undefined && known.id !== '' && known.id !== id
+          : index === undefined && typeof name === 'string' && name !== '' && (known?.pieces.length ?? 0) > 0
+      const call = known && !isOther ? known : begin(index)
       if (typeof id === 'string' && id !== '') call.id = id
       if (typeof name === 'string' && name !== '') call.name = name
-      if (typeof piece === 'string') call.pieces.push(piece)
+      if (typeof piece === 'string' && piece !== '') call.pieces.push(piece)
       else if (isObject(piece)) call.pieces.push(JSON.stringify(piece))
     },
     all: () =>
-      [...calls].map(([index, { id, name, pieces }]) => ({
+      calls.map(({ id, name, pieces }, position) => ({
         type: 'tool-call',
-        id: id || `call_${index}`,
+        id: id || `call_${position}`,
         name,
         argumentsText: pieces.join(''),
       })),
   }
+}
+
+function impossibleIndex(): Fault {
+  return new Fault('invalid_response', 'a tool call of the answer has an impossible index', { cause: 'bad_index' })
 }
 
 const finishReasonsByName: Readonly<Record<string, FinishReason>> = {

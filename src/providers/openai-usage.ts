@@ -5,6 +5,7 @@ import { countOf, isObject } from './json.ts'
 export function readUsage(usage: unknown): Usage | undefined {
   if (!isObject(usage)) return undefined
   const { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details, completion_tokens_details } = usage
+  if ([prompt_tokens, completion_tokens, total_tokens].every((count) => countOf(count) === undefined)) return undefined
   const promptTokens = countOf(prompt_tokens) ?? 0
   const completionTokens = countOf(completion_tokens) ?? 0
   const cachedPromptTokens =

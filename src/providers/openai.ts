@@ -40,17 +40,19 @@ function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
   const manner = mannerOf(target.model, ask.reasoningEffort)
   const { messages, warnings } = encodeMessages(ask.messages, manner.reasoningFamily)
   const sampling = encodeSampling(ask, target, manner)
+  const hasTools = ask.tools !== undefined && ask.tools.length > 0
   const body = {
     model: target.model,
     messages,
     ...sampling.fields,
-    reasoning_effort: ask.reasoningEffort,
+    reasoning_effort: manner.effortless ? undefined : ask.reasoningEffort,
     response_format: ask.responseSchema && {
       type: 'json_schema',
       json_schema: { name: 'response', schema: ask.responseSchema },
     },
-    tools: ask.tools && ask.tools.length > 0 ? encodeTools(ask.tools) : undefined,
-    tool_choice: ask.toolChoice === undefined ? undefined : encodeToolChoice(ask.toolChoice),
+    tools: hasTools ? encodeTools(ask.tools ?? []) : undefined,
+    // Without tools there is nothing to choose, and servers refuse the choice.
+    tool_choice: hasTools && ask.toolChoice !== undefined ? encodeToolChoice(ask.toolChoice) : undefined,
     stream: true,
     stream_options: { include_usage: true },
     ...ask.options,
@@ -77,11 +79,15 @@ function encodeText(ask: TextAsk, target: Target): EncodedRequest {
 
 /** Drops and renames what the model's family refuses, and says so. */
 function encodeSampling(ask: ChatAsk, target: Target, manner: Manner): { fields: Json; warnings: string[] } {
-  const { maxTokens, temperature, topP, stop, seed } = ask
+  const { maxTokens, temperature, topP, seed } = ask
+  const stop = ask.stop?.length === 0 ? undefined : ask.stop
   const refused: Partial<Record<keyof Sampling, unknown>> = manner.reasons ? { temperature, topP, stop } : {}
   const warnings = Object.entries(refused)
     .filter(([, value]) => value !== undefined)
     .map(([name]) => `${name} was left out: ${target.model} refuses it while it reasons`)
+  if (manner.effortless && ask.reasoningEffort !== undefined && ask.reasoningEffort !== 'none') {
+    warnings.push(`reasoningEffort was left out: ${target.model} does not reason`)
+  }
   const kept = manner.reasons ? {} : { temperature, top_p: topP, stop }
   // Only OpenAI itself and its reasoning models want the newer name; other servers may not know it.
   const limit = manner.reasoningFamily || isOpenAi(target) ? 'max_completion_tokens' : 'max_tokens'

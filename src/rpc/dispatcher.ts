@@ -45,7 +45,7 @@ export type Handlers = {
 
 export type Dispatcher = {
   receive(frame: Frame): void
-  /** Takes no more requests and resolves when the last one in flight is answered. */
+  /** Says that the end is near; resolves when the last request in flight is answered. */
   drain(): Promise<void>
   /** Interrupts what is still in flight; each is answered with what its handler makes of the interruption. */
   interrupt(): void
@@ -152,7 +152,13 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet): Dispatcher
   }
 
   const sendResponse = (response: Response | undefined) => {
-    if (response) outlet.send(response)
+    if (!response) return
+    try {
+      outlet.send(response)
+    } catch (error) {
+      // A result that cannot be written, one that nests without end say, must not cost the other calls.
+      outlet.send(failure(response.id, error))
+    }
   }
 
   return {

@@ -95,15 +95,35 @@ function rejected(line: Buffer, reason: string): Frame {
   return id === undefined ? { error } : { error, id }
 }
 
-// The id, where only members with scalar values stand before it. Every alternative starts with a character of its own.
-const leadingId =
-  /^\s*\{(?:\s*"(?:[^"\\]|\\.)*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-+.\deE]+|true|false|null)\s*,)*?\s*"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*[,}]/
-
+/** The top-level `id` of a message of which only the beginning is there, or undefined if it is not in it. */
 function idIn(prefix: string): Id | undefined {
-  const found = leadingId.exec(prefix)?.[1]
-  if (found === undefined) return undefined
+  let depth = 0
+  for (let at = 0; at < prefix.length; at++) {
+    const character = prefix[at]
+    if (character === '{' || character === '[') depth++
+    else if (character === '}' || character === ']') depth--
+    else if (character === '"') {
+      const end = endOfText(prefix, at)
+      const value = depth === 1 && prefix.slice(at, end + 1) === '"id"' ? idValue.exec(prefix.slice(end + 1)) : null
+      if (value?.[1] !== undefined) return parseId(value[1])
+      at = end
+    }
+  }
+  return undefined
+}
+
+const idValue = /^\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)\s*[,}]/
+
+function endOfText(text: string, open: number): number {
+  let at = open + 1
+  while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1
+  return at
+}
+
+/** The prefix was read as Latin-1, because it may end within a character. */
+function parseId(latin1: string): Id | undefined {
   try {
-    const id: unknown = JSON.parse(Buffer.from(found, 'latin1').toString('utf8'))
+    const id: unknown = JSON.parse(Buffer.from(latin1, 'latin1').toString('utf8'))
     return isId(id) ? id : undefined
   } catch {
     return undefined

@@ -1,8 +1,5 @@
-import * as z from 'zod/mini'
-import en from 'zod/v4/locales/en.js'
 import { Fault } from '../errors.ts'
-
-z.config(en())
+import { z } from '../schema.ts'
 
 /** The providers' own names for arguments, besides the same words in snake_case. */
 const spellings: Readonly<Record<string, string>> = {

@@ -1,4 +1,3 @@
-import * as z from 'zod/mini'
 import type { Config, ProviderConfig } from '../config.ts'
 import { Fault } from '../errors.ts'
 import type { Handle } from '../handle.ts'
@@ -6,6 +5,7 @@ import { elapsed, formatFault } from '../pipeline/formatter.ts'
 import { unknownProvider } from '../pipeline/router.ts'
 import { formatToolCall } from '../pipeline/tool-formatter.ts'
 import type { ProviderTool } from '../provider.ts'
+import { z } from '../schema.ts'
 import type { Tool, ToolResult } from '../tool.ts'
 import { bindTool, type ToolDefinition } from './definition.ts'
 

@@ -36,6 +36,8 @@ export function createOutlet(stream: Writable, redact: (line: string) => string)
     for (const resume of resumed) resume()
   })
 
+  // Only the strings of a message are cleaned, so that it stays a message whatever a key consists of.
+  const redactString = (value: unknown) => (typeof value === 'string' ? redact(value) : value)
   const flush = () => {
     scheduled = undefined
     const text = lines.length === 1 ? (lines[0] as string) : lines.join('')
@@ -46,7 +48,9 @@ export function createOutlet(stream: Writable, redact: (line: string) => string)
 
   return {
     send(message: Outgoing) {
-      lines.push(`${redact(JSON.stringify(message))}\n`)
+      const line = JSON.stringify(message)
+      const clean = redact(line) === line ? line : JSON.stringify(message, (_, value) => redactString(value))
+      lines.push(`${clean}\n`)
       scheduled ??= setImmediate(flush)
     },
     congested: () => full,
@@ -84,14 +88,14 @@ export function serveStdio(handlers: Handlers, { input, output, redact, complain
 
   return new Promise((resolve) => {
     let closing = false
-    const close = async (exitCode: number) => {
-      // A second signal does not wait any longer.
-      if (closing) return resolve(exitCode)
+    let signalled = false
+    const close = async (exitCode: number, patienceMs = graceMs) => {
+      if (closing) return
       closing = true
       input.pause()
       clearInterval(parentWatch)
       const idle = dispatcher.drain()
-      if (!(await settlesWithin(idle, graceMs))) {
+      if (!(await settlesWithin(idle, patienceMs))) {
         dispatcher.interrupt()
         await settlesWithin(idle, interruptionMs)
       }
@@ -110,9 +114,16 @@ export function serveStdio(handlers: Handlers, { input, output, redact, complain
     }
 
     const parent = process.ppid
-    const parentWatch = setInterval(() => process.ppid !== parent && void close(0), parentWatchMs)
+    const parentWatch = setInterval(() => process.ppid !== parent && void close(0, 0), parentWatchMs)
     parentWatch.unref()
-    for (const [signal, exitCode] of Object.entries(signals)) process.on(signal, () => void close(exitCode))
+    // A signal behind the end of input shortens the grace, not the delivery; a second signal does not wait at all.
+    const onSignal = (exitCode: number) => {
+      if (signalled) return resolve(exitCode)
+      signalled = true
+      if (closing) dispatcher.interrupt()
+      else void close(exitCode)
+    }
+    for (const [signal, exitCode] of Object.entries(signals)) process.on(signal, () => onSignal(exitCode))
     process.on('uncaughtException', crash)
     process.on('unhandledRejection', crash)
     output.on('error', () => abandon(0))

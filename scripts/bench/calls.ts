@@ -1,0 +1,161 @@
+import { Agent } from 'undici'
+import { processorMs, residentMb } from './children.ts'
+import { atLeast, atMost, interleave, type Limit, median, type Part, type Row, tail } from './figures.ts'
+import type { Peer } from './peer.ts'
+import { type Bench, key, type Servers, withServers } from './plan.ts'
+
+const args = { model: 'reply', prompt: 'What is the answer?' }
+/** What the gateway sends to the provider for these arguments, byte for byte. */
+const body = chatBody(args.model, args.prompt)
+
+export function chatBody(model: string, prompt: string): string {
+  const messages = [{ role: 'user', content: prompt }]
+  return JSON.stringify({ model, messages, stream: true, stream_options: { include_usage: true } })
+}
+
+/** Where a request goes, and its head, as the gateway has them. */
+export function target(url: string) {
+  const { origin, pathname } = new URL(url)
+  const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }
+  return { origin, path: `${pathname}/chat/completions`, method: 'POST', headers } as const
+}
+
+/** One request without any server between: sends the bytes and reads the answer to its end. */
+export async function askDirectly(agent: Agent, url: string, bytes: string | Uint8Array): Promise<number> {
+  const options = { ...target(url), body: bytes }
+  const startMs = performance.now()
+  const response = await agent.request(options)
+  await response.body.arrayBuffer()
+  return performance.now() - startMs
+}
+
+async function timeCall(peer: Peer): Promise<number> {
+  const startMs = performance.now()
+  const { atMs } = await peer.call(args)
+  return atMs - startMs
+}
+
+/** What a call costs in time, one after the other and many at once, and in connections. */
+export async function measureCalls(bench: Bench): Promise<Part[]> {
+  const agent = new Agent()
+  try {
+    return await withServers(bench, async (servers) => {
+      const sequence = await measureSequence(bench, servers)
+      const latency = await measureLatency(bench, servers, agent)
+      const throughput = await measureThroughput(bench, servers)
+      return [latency, throughput, sequence]
+    })
+  } finally {
+    await agent.close()
+  }
+}
+
+async function measureLatency({ plan, upstream }: Bench, { gateway, bare }: Servers, agent: Agent): Promise<Part> {
+  const direct: number[] = []
+  const through: number[] = []
+  const gated: number[] = []
+  for (let warmUp = 0; warmUp < 100; warmUp++) await askDirectly(agent, upstream.url, body)
+  await interleave(
+    [
+      async () => void direct.push(await askDirectly(agent, upstream.url, body)),
+      async () => void through.push(await timeCall(bare)),
+      async () => void gated.push(await timeCall(gateway)),
+    ],
+    plan.calls,
+  )
+  const of = { direct: tail(direct), through: tail(through), gated: tail(gated) }
+  const added = (figures: Record<string, number>) =>
+    Object.fromEntries(['p50', 'p95', 'p99'].map((name) => [name, (figures[name] ?? 0) - (of.direct[name] ?? 0)]))
+  const addedBare = added(of.through)
+  const addedGateway = added(of.gated)
+  const limits: Limit[] = [
+    atMost(2, (addedGateway['p50'] ?? 0) / (addedBare['p50'] ?? 0), ' of what the pass-through adds'),
+    atMost(2, addedGateway['p99'] ?? 0, ' ms at p99'),
+  ]
+  return {
+    title: 'A call, one at a time (ms)',
+    rows: [
+      { name: 'undici itself', figures: of.direct, limits: [] },
+      { name: 'pass-through', figures: of.through, limits: [] },
+      { name: 'gateway', figures: of.gated, limits: [] },
+      { name: 'added by the pass-through', figures: addedBare, limits: [] },
+      { name: 'added by the gateway', figures: addedGateway, limits },
+    ],
+    notes: ['Added is the difference of the same quantile. The answer is a stream of four pieces, sent at once.'],
+  }
+}
+
+async function measureThroughput({ plan }: Bench, { gateway, bare }: Servers): Promise<Part> {
+  const { windowMs } = plan.throughput
+  const widths = [1, 16, 64]
+  const rates = widths.map(() => ({ gated: [] as number[], through: [] as number[] }))
+  await interleave(
+    widths.flatMap((width, at) => [
+      async () => void rates[at]?.gated.push(await callsPerSecond(gateway, width, windowMs)),
+      async () => void rates[at]?.through.push(await callsPerSecond(bare, width, windowMs)),
+    ]),
+    plan.throughput,
+  )
+  const rows = widths.map((width, at): Row => {
+    const { gated = [], through = [] } = rates[at] ?? {}
+    const share = median(gated) / median(through)
+    return {
+      name: `${width} at once`,
+      figures: { gateway: median(gated), 'pass-through': median(through), share, n: gated.length },
+      limits: width === 64 ? [atLeast(0.5, share, ' of the pass-through')] : [],
+    }
+  })
+  return {
+    title: 'Throughput (calls a second, medians)',
+    rows,
+    notes: ['Client, server and upstream share the processors, so the share says more than the rate. The aim is 0.85.'],
+  }
+}
+
+async function callsPerSecond(peer: Peer, width: number, windowMs: number): Promise<number> {
+  const startMs = performance.now()
+  const endMs = startMs + windowMs
+  let count = 0
+  const work = async () => {
+    while (performance.now() < endMs) {
+      await peer.call(args)
+      count += 1
+    }
+  }
+  await Promise.all(Array.from({ length: width }, work))
+  return (count * 1000) / (performance.now() - startMs)
+}
+
+/** The first calls of fresh servers, which warm them for what follows. */
+async function measureSequence({ plan, upstream }: Bench, { gateway, bare }: Servers): Promise<Part> {
+  const measure = async (peer: Peer) => {
+    await peer.call(args)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    const idleMb = residentMb(peer.child)?.now
+    const usedMs = processorMs(peer.child)
+    // The first call has opened the connection that the others should use.
+    const opened = (await upstream.connections()) - 1
+    for (let call = 1; call < plan.sequence; call++) await peer.call(args)
+    const spentMs = (processorMs(peer.child) ?? Number.NaN) - (usedMs ?? Number.NaN)
+    return {
+      connections: (await upstream.connections()) - opened,
+      'CPU ms a 1,000 calls': (spentMs * 1000) / (plan.sequence - 1),
+      'idle MB': idleMb ?? Number.NaN,
+      'MB after': residentMb(peer.child)?.now ?? Number.NaN,
+    }
+  }
+  const through = await measure(bare)
+  const gated = await measure(gateway)
+  const limits = [atMost(1, gated.connections, ' connection')]
+  if (!Number.isNaN(gated['idle MB'])) {
+    limits.push(atMost(12, gated['idle MB'] - through['idle MB'], ' MB idle above the pass-through'))
+  }
+  return {
+    title: `${plan.sequence} calls one after the other, the first of a fresh server`,
+    rows: [
+      { name: 'pass-through', figures: through, limits: [] },
+      { name: 'gateway', figures: gated, limits },
+    ],
+    notes: Number.isNaN(gated['idle MB']) ? ['Processor time and memory are read from /proc, which is not here.'] : [],
+  }
+}

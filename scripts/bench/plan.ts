@@ -1,0 +1,71 @@
+import { fileURLToPath } from 'node:url'
+import type { Upstream } from './children.ts'
+import { type Peer, startPeer } from './peer.ts'
+
+/** How much is measured: the rounds that are wanted, and the seconds after which a part makes do with what it has. */
+export type Plan = {
+  start: { rounds: number; seconds: number }
+  calls: { rounds: number; seconds: number }
+  /** Calls one after the other, over which connections and processor time are counted. */
+  sequence: number
+  throughput: { rounds: number; seconds: number; windowMs: number }
+  streams: { rounds: number; seconds: number; tokens: number }
+  firstProgress: { rounds: number; seconds: number }
+  cancellations: { rounds: number; seconds: number }
+  sizes: { rounds: number; seconds: number }
+}
+
+export const wholePlan: Plan = {
+  start: { rounds: 25, seconds: 11 },
+  calls: { rounds: 1_500, seconds: 5 },
+  sequence: 1_000,
+  throughput: { rounds: 3, seconds: 7, windowMs: 300 },
+  streams: { rounds: 3, seconds: 16, tokens: 2_000 },
+  firstProgress: { rounds: 60, seconds: 2 },
+  cancellations: { rounds: 50, seconds: 3 },
+  sizes: { rounds: 5, seconds: 4 },
+}
+
+export const quickPlan: Plan = {
+  start: { rounds: 7, seconds: 4 },
+  calls: { rounds: 300, seconds: 1.5 },
+  sequence: 300,
+  throughput: { rounds: 3, seconds: 3, windowMs: 120 },
+  streams: { rounds: 3, seconds: 5, tokens: 300 },
+  firstProgress: { rounds: 20, seconds: 1 },
+  cancellations: { rounds: 20, seconds: 1 },
+  sizes: { rounds: 3, seconds: 2 },
+}
+
+/** What is measured, and against what. */
+export type Bench = {
+  plan: Plan
+  /** The built gateway. */
+  program: string
+  upstream: Upstream
+}
+
+export const passThrough = fileURLToPath(new URL('./pass-through.mjs', import.meta.url))
+export const upstreamProgram = fileURLToPath(new URL('./upstream.mjs', import.meta.url))
+
+/** A key of a usual length, so that looking for it in every line that leaves is part of what is measured. */
+export const key = 'bench-key-0123456789abcdef0123456789abcdef'
+
+export function serverEnvironment({ upstream }: Bench): Record<string, string> {
+  return { GATEWAY_URL: upstream.url, GATEWAY_API_KEY: key }
+}
+
+export type Servers = { gateway: Peer; bare: Peer }
+
+/** Starts the gateway and the pass-through, lets a measurement use them, and ends them. */
+export async function withServers<T>(bench: Bench, measure: (servers: Servers) => Promise<T>): Promise<T> {
+  const env = serverEnvironment(bench)
+  const gateway = startPeer([bench.program], env)
+  const bare = startPeer([passThrough], env)
+  try {
+    await Promise.all([gateway.open(), bare.open()])
+    return await measure({ gateway, bare })
+  } finally {
+    await Promise.all([gateway.end(), bare.end()])
+  }
+}

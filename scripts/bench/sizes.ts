@@ -1,0 +1,91 @@
+import { Agent } from 'undici'
+import { askDirectly, chatBody } from './calls.ts'
+import { residentMb } from './children.ts'
+import { atMost, interleave, median, type Part, type Row, spread } from './figures.ts'
+import { encodeRequest, type Peer } from './peer.ts'
+import { type Bench, withServers } from './plan.ts'
+
+const promptBytes = 10 * 1024 * 1024
+const answerMb = 10
+const paragraph = 'She asked: “what is said here”, and read on — line after line, with \\ and "quotes".\n'
+/** Far from the ids that the client chooses by itself. */
+const firstId = 1_000_000
+
+/** A prompt of 10 MB, and an answer of 10 MB. */
+export async function measureSizes(bench: Bench): Promise<Part[]> {
+  const prompt = paragraph.repeat(Math.ceil(promptBytes / Buffer.byteLength(paragraph)))
+  const agent = new Agent({ headersTimeout: 30_000 })
+  let id = firstId
+  const timed = async (peer: Peer, model: string, question: string) => {
+    const line = encodeRequest(++id, 'tools/call', {
+      name: 'createCompletion',
+      arguments: { model, prompt: question },
+    })
+    const startMs = performance.now()
+    const { atMs, bytes } = await peer.send(line, id)
+    if (model === 'large' && bytes < answerMb * 1e6) throw new Error('the large answer did not come whole')
+    return atMs - startMs
+  }
+  const measure = async (model: string, question: string) => {
+    const direct: number[] = []
+    const through: number[] = []
+    const gated: number[] = []
+    const body = Buffer.from(chatBody(model, question))
+    return withServers(bench, async ({ gateway, bare }) => {
+      await Promise.all([timed(gateway, 'reply', 'Ready?'), timed(bare, 'reply', 'Ready?')])
+      const idle = { gateway: residentMb(gateway.child)?.now, bare: residentMb(bare.child)?.now }
+      const grown = { gateway: Number.NaN, bare: Number.NaN }
+      // After the first alone: later ones find the memory of those before them not yet given back.
+      const grownBy = (peer: Peer, mb: number | undefined) =>
+        (residentMb(peer.child)?.peak ?? Number.NaN) - (mb ?? Number.NaN)
+      await interleave(
+        [
+          async () => void direct.push(await askDirectly(agent, bench.upstream.url, body)),
+          async () => {
+            through.push(await timed(bare, model, question))
+            if (through.length === 1) grown.bare = grownBy(bare, idle.bare)
+          },
+          async () => {
+            gated.push(await timed(gateway, model, question))
+            if (gated.length === 1) grown.gateway = grownBy(gateway, idle.gateway)
+          },
+        ],
+        bench.plan.sizes,
+      )
+      return { direct, through, gated, grown }
+    })
+  }
+  const describe = (
+    title: string,
+    { direct, through, gated, grown }: Awaited<ReturnType<typeof measure>>,
+    limitTime: boolean,
+  ): Part => {
+    const ratio = median(gated) / median(through)
+    const row = (name: string, values: number[], grownMb?: number): Row => ({
+      name,
+      figures: { ...spread(values), ...(grownMb === undefined ? {} : { 'MB above idle': grownMb }) },
+      limits: [],
+    })
+    const memory = Number.isNaN(grown.gateway) ? [] : [atMost(3 * answerMb, grown.gateway, ' MB')]
+    return {
+      title,
+      rows: [
+        row('undici itself', direct),
+        row('pass-through', through, grown.bare),
+        {
+          ...row('gateway', gated, grown.gateway),
+          limits: limitTime ? [atMost(1.5, ratio, ' of the pass-through')] : memory,
+        },
+      ],
+      notes: limitTime ? [] : [`The gateway takes ${ratio.toFixed(2)} times the time of the pass-through.`],
+    }
+  }
+  try {
+    return [
+      describe('A prompt of 10 MB (ms)', await measure('reply', prompt), true),
+      describe('An answer of 10 MB (ms)', await measure('large', 'Write.'), false),
+    ]
+  } finally {
+    await agent.close()
+  }
+}

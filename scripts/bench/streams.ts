@@ -1,0 +1,149 @@
+import type { ChildProcess } from 'node:child_process'
+import { processorMs, residentMb } from './children.ts'
+import { atMost, interleave, median, type Part, type Row, tail } from './figures.ts'
+import type { Peer } from './peer.ts'
+import { type Bench, withServers } from './plan.ts'
+
+const width = 32
+
+type Repetition = {
+  processorMs: number
+  notifications: number
+  firstMs: number[]
+  complete: boolean
+}
+
+/** Answers as they are written: what a token costs, how late the first one is, and whether all come. */
+export async function measureStreams(bench: Bench): Promise<Part[]> {
+  const { tokens } = bench.plan.streams
+  return withServers(bench, async ({ gateway, bare }) => {
+    const memory = new Map<ChildProcess, number[]>()
+    const note = ({ child }: Peer) =>
+      memory.set(child, [...(memory.get(child) ?? []), residentMb(child)?.now ?? Number.NaN])
+    const runs = { gateway: [] as Repetition[], bare: [] as Repetition[] }
+    const single = { gateway: [] as number[], bare: [] as number[] }
+
+    // A short repetition that does not count: the code of both is compiled first.
+    for (const peer of [gateway, bare]) await streamAtOnce(peer, 200)
+    for (const peer of [gateway, bare]) note(peer)
+    await interleave(
+      [
+        async () => {
+          runs.gateway.push(await streamAtOnce(gateway, tokens))
+          note(gateway)
+        },
+        async () => {
+          runs.bare.push(await streamAtOnce(bare, tokens))
+          note(bare)
+        },
+      ],
+      bench.plan.streams,
+    )
+    await interleave(
+      [
+        async () => void single.gateway.push((await stream(gateway, 3)).firstMs),
+        async () => void single.bare.push((await stream(bare, 3)).firstMs),
+      ],
+      bench.plan.firstProgress,
+    )
+    return [
+      describeTokens(runs, tokens),
+      describeFirst(runs, single),
+      describeMemory(memory.get(gateway.child) ?? [], memory.get(bare.child) ?? []),
+    ]
+  })
+}
+
+async function stream(peer: Peer, tokens: number) {
+  let firstMs = Number.NaN
+  let notifications = 0
+  const messages: string[] = []
+  const reply = await peer.call({ model: `tokens-${tokens}`, prompt: 'Write.' }, (message) => {
+    notifications += 1
+    // The upstream's clock stands at the beginning of its text, and ends where the next token begins.
+    if (notifications === 1) firstMs = Number(process.hrtime.bigint() - BigInt(message.split(' ', 1)[0] ?? 0)) / 1e6
+    messages.push(message)
+  })
+  const { result } = JSON.parse(reply.text())
+  const text = messages.join('')
+  const complete = text === result.content[0].text && text.split(' ').length === tokens
+  return { firstMs, notifications, complete }
+}
+
+async function streamAtOnce(peer: Peer, tokens: number): Promise<Repetition> {
+  const usedMs = processorMs(peer.child) ?? Number.NaN
+  const streams = await Promise.all(Array.from({ length: width }, () => stream(peer, tokens)))
+  return {
+    processorMs: (processorMs(peer.child) ?? Number.NaN) - usedMs,
+    notifications: streams.reduce((sum, { notifications }) => sum + notifications, 0),
+    firstMs: streams.map(({ firstMs }) => firstMs),
+    complete: streams.every(({ complete }) => complete),
+  }
+}
+
+type Runs = Readonly<Record<'gateway' | 'bare', Repetition[]>>
+
+function describeTokens(runs: Runs, tokens: number): Part {
+  const costUs = (repetitions: Repetition[]) =>
+    repetitions.map((repetition) => (repetition.processorMs * 1000) / (width * tokens))
+  const row = (name: string, repetitions: Repetition[]): Row => ({
+    name,
+    figures: {
+      'CPU µs a token': median(costUs(repetitions)),
+      least: Math.min(...costUs(repetitions)),
+      most: Math.max(...costUs(repetitions)),
+      notifications: median(repetitions.map(({ notifications }) => notifications)),
+      n: repetitions.length,
+      'all tokens': repetitions.every(({ complete }) => complete) ? 'yes' : 'NO',
+    },
+    limits: [],
+  })
+  const share = median(costUs(runs.gateway)) / median(costUs(runs.bare))
+  return {
+    title: `${width} streams at once of ${tokens} tokens, an event a token`,
+    rows: [
+      row('pass-through, a progress a token', runs.bare),
+      {
+        ...row('gateway, coalescing', runs.gateway),
+        limits: Number.isNaN(share) ? [] : [atMost(1, share, ' of the pass-through')],
+      },
+    ],
+    notes: Number.isNaN(share) ? ['Processor time is read from /proc, which is not here.'] : [],
+  }
+}
+
+function describeFirst(runs: Runs, single: Readonly<Record<'gateway' | 'bare', number[]>>): Part {
+  const atOnce = (repetitions: Repetition[]) => tail(repetitions.flatMap(({ firstMs }) => firstMs))
+  return {
+    title: "From the upstream's first token to the first progress (ms)",
+    rows: [
+      { name: 'pass-through, one stream', figures: tail(single.bare), limits: [] },
+      {
+        name: 'gateway, one stream',
+        figures: tail(single.gateway),
+        limits: [atMost(1, median(single.gateway), ' ms')],
+      },
+      { name: `pass-through, ${width} that begin together`, figures: atOnce(runs.bare), limits: [] },
+      { name: `gateway, ${width} that begin together`, figures: atOnce(runs.gateway), limits: [] },
+    ],
+    notes: [],
+  }
+}
+
+function describeMemory(gateway: readonly number[], bare: readonly number[]): Part {
+  const row = (name: string, values: readonly number[]): Row => ({
+    name,
+    figures: {
+      before: values[0] ?? Number.NaN,
+      'after 1': values[1] ?? Number.NaN,
+      [`after ${values.length - 1}`]: values.at(-1) ?? Number.NaN,
+      growth: (values.at(-1) ?? Number.NaN) - (values[0] ?? Number.NaN),
+    },
+    limits: [],
+  })
+  return {
+    title: 'Resident memory over these streams (MB)',
+    rows: [row('pass-through', bare), row('gateway', gateway)],
+    notes: [],
+  }
+}

@@ -1,0 +1,9 @@
+/** Whether arrays and objects nest deeper than the limit; found without recursion, which such a value would overflow. */
+export function nestsDeeperThan(value: unknown, limit: number): boolean {
+  let level: unknown[] = [value]
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > limit) return true
+    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []))
+  }
+  return false
+}

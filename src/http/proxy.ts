@@ -1,0 +1,12 @@
+// The whole of undici: its proxy agent calls methods that only the package's index adds. Loaded where a proxy is set.
+import { type Dispatcher, EnvHttpProxyAgent } from 'undici'
+
+export type ProxySettings = { http?: string | undefined; https?: string | undefined; except?: string | undefined }
+
+/** Connections through the proxies for http and https, around them for the hosts that are excepted. */
+export function createProxyDispatcher(
+  settings: object,
+  { http = '', https = '', except = '' }: ProxySettings,
+): Dispatcher {
+  return new EnvHttpProxyAgent({ ...settings, httpProxy: http, httpsProxy: https, noProxy: except })
+}
