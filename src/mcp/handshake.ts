@@ -116,10 +116,9 @@ function resultFor(revision: Revision, result: ToolResult): ToolResult {
   const content = result.content.map((block) => (revision.content.has(block.type) ? block : asText(block)))
   if (revision.structuredContent || !result.structuredContent) return { ...result, content }
   const { structuredContent, ...rest } = result
+  // What a block of text has said is not said twice: of each, the first member that is the same.
   const said = new Set(result.content.map((block) => (block.type === 'text' ? block.text : undefined)))
-  // A text of some length need not be said twice; a short one may stand in a member by chance.
-  const isSaid = (value: unknown) => typeof value === 'string' && value.length > 64 && said.has(value)
-  const unsaid = Object.entries(structuredContent).filter(([, value]) => !isSaid(value))
+  const unsaid = Object.entries(structuredContent).filter(([, value]) => !said.delete(value as string))
   return { ...rest, content: [...content, { type: 'text', text: JSON.stringify(Object.fromEntries(unsaid)) }] }
 }
 
