@@ -9,9 +9,9 @@ declare const PACKAGE_VERSION: string
 declare const REQUIRED_NODE: string
 
 const instructions = [
-  'Language models of OpenAI and of every server that speaks its dialect, behind one set of tools.',
+  'Language models of OpenAI, Azure, Anthropic, Ollama, LM Studio and servers like them, behind one set of tools.',
   'createCompletion asks a model (prompt, or messages for a conversation); give a model as provider/model, an alias, or leave it out for the default.',
-  'listModels says which models there are. createEmbedding turns texts into vectors.',
+  'listModels says which models there are. createEmbedding turns texts into vectors. callTool lists and runs the providers’ own tools.',
   'Send a progressToken to receive the answer while it is written. A failed call says what to change and whether trying again helps.',
 ].join('\n')
 

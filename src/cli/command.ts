@@ -5,8 +5,8 @@ Usage: genai-gateway-mcp [--help | --version]
 Without an option it serves MCP on stdin and stdout; an MCP client starts it so. Everything is configured
 by environment variables, and nothing needs to be set for it to start:
 
-  OPENAI_API_KEY     turns OpenAI on
-  GATEWAY_URL        base URL of any server that speaks OpenAI's dialect, with its /v1
+  OPENAI_API_KEY     turns OpenAI on; ANTHROPIC_API_KEY, OLLAMA_HOST and others do the same for theirs
+  GATEWAY_URL        base URL of a server: one that speaks OpenAI's dialect (with its /v1), or see PROVIDER_TYPE
   GATEWAY_API_KEY    its key, if it wants one
   DEFAULT_MODEL      the model when a call names none
 
