@@ -3,6 +3,8 @@ import { ProviderConfigFile } from '../src/config-file.ts'
 import { providerVariables, variables } from '../src/config-variables.ts'
 import { revisions } from '../src/mcp/handshake.ts'
 import { statelessVersions } from '../src/mcp/stateless.ts'
+import type { Provider } from '../src/provider.ts'
+import { presets } from '../src/providers/index.ts'
 import { z } from '../src/schema.ts'
 import { declarationOf } from '../src/tools/definition.ts'
 import { definitions } from '../src/tools/index.ts'
@@ -12,7 +14,10 @@ export function generated(): { path: string; text: string }[] {
   return [
     { path: 'src/tools/declarations.ts', text: declarationsModule() },
     { path: 'spec/provider-config.schema.json', text: configSchema() },
-    ...['README.md', 'spec/client.md', 'spec/mcp-server.md'].map((path) => ({ path, text: withTables(path) })),
+    ...['README.md', 'spec/client.md', 'spec/components.md', 'spec/mcp-server.md'].map((path) => ({
+      path,
+      text: withTables(path),
+    })),
   ]
 }
 
@@ -51,6 +56,30 @@ const tables: Readonly<Record<string, () => string>> = {
         baseUrl.startsWith('http') ? `\`${baseUrl}\`` : baseUrl,
       ]),
     ),
+  features: () => {
+    const rows = Object.entries(presets).filter(
+      ([type, { dialect }]) => Object.entries(presets).find(([, other]) => other.dialect === dialect)?.[0] === type,
+    )
+    const users = (dialect: Provider) =>
+      Object.entries(presets)
+        .filter(([, other]) => other.dialect === dialect)
+        .map(([type]) => `\`${type}\``)
+        .join(', ')
+    const yes = (operation: unknown) => (operation ? 'yes' : '')
+    return table(
+      ['provider', 'chat', 'text', 'embeddings', 'models', 'tools of its own'],
+      rows.map(([, { dialect }]) => [
+        users(dialect),
+        yes(dialect.chat),
+        yes(dialect.text),
+        yes(dialect.embed),
+        yes(dialect.models),
+        Object.keys(dialect.tools ?? {})
+          .map((name) => `\`${name}\``)
+          .join(' '),
+      ]),
+    )
+  },
   tools: () =>
     table(
       ['tool', 'what it does', 'arguments'],

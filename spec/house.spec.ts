@@ -33,6 +33,7 @@ const rules: Readonly<Record<string, Rule>> = {
   gateway: {},
   tool: {},
   depth: {},
+  nearest: {},
   schema: {},
   handle: { types: ['gateway', 'tool'] },
   provider: { types: ['errors', 'gateway', 'http/message'] },
@@ -48,8 +49,14 @@ const rules: Readonly<Record<string, Rule>> = {
       ...['message', 'sse', 'ndjson', 'body', 'problem'].map((f) => `http/${f}`),
     ],
   },
-  pipeline: { values: ['http', 'depth', 'errors', 'gateway', 'handle', 'provider'], types: ['config', 'secrets'] },
-  tools: { values: ['pipeline', 'schema', 'tool', 'handle', 'provider', 'gateway', 'errors'], types: ['config'] },
+  pipeline: {
+    values: ['http', 'depth', 'nearest', 'errors', 'gateway', 'handle', 'provider'],
+    types: ['config', 'secrets'],
+  },
+  tools: {
+    values: ['pipeline', 'nearest', 'schema', 'tool', 'handle', 'provider', 'gateway', 'errors'],
+    types: ['config'],
+  },
   extensions: {
     values: ['pipeline', 'tool', 'handle', 'provider', 'gateway', 'errors'],
     types: ['config', 'log', 'secrets'],

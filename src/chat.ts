@@ -2,6 +2,7 @@ import { readConfig } from './config.ts'
 import { withCallLog } from './extensions/call-log.ts'
 import { withLimits } from './extensions/limit.ts'
 import { withRedaction } from './extensions/redaction.ts'
+import { withStructuredOutput } from './extensions/structured-output.ts'
 import { compose, type Handle } from './handle.ts'
 import { createPool } from './http/pool.ts'
 import { systemClock } from './http/retry.ts'
@@ -40,14 +41,11 @@ export function createChat({ version }: { version: string }): Chat {
     ? createRecorder(pool, config.recordDir, secrets.redact, (sentence) => log.error(sentence))
     : pool
   const translate = withLimits(createTranslator({ send: withTimeouts(taped), secrets, clock }), clock.now)
-  const directory = createDirectory(
-    (provider, signal, timeoutMs) => handle({ kind: 'models', provider, timeoutMs }, { signal, streaming: false }),
-    clock.now,
-  )
+  const directory = createDirectory((ask, signal) => handle(ask, { signal, streaming: false }), clock.now)
   const router = createRouter(config, directory, clock.random)
   const handle: Handle = compose(
-    [withCallLog(log, clock.now), withRedaction(secrets)],
-    createPipeline({ router, translate, clock }),
+    [withCallLog(log, clock.now), withStructuredOutput, withRedaction(secrets)],
+    createPipeline({ router, translate, directory, clock }),
   )
 
   const tools = [

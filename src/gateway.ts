@@ -57,7 +57,8 @@ export type EmbedAsk = AnyAsk & {
   encoding: 'float' | 'base64'
 }
 
-export type ModelsAsk = AnyAsk & { kind: 'models'; provider: string }
+/** `after` is where the page before has ended, in the provider's own words. */
+export type ModelsAsk = AnyAsk & { kind: 'models'; provider: string; after?: string | undefined }
 
 /** A tool of the provider's own, with its arguments. */
 export type ToolAsk = AnyAsk & {
@@ -100,6 +101,8 @@ export type Event =
   | { type: 'reasoning-delta'; text: string }
   | { type: 'reasoning-block'; block: Record<string, unknown> }
   | { type: 'tool-call'; id: string; name: string; argumentsText: string }
+  /** The answer as a value that fits the schema that was asked for. */
+  | { type: 'object'; value: Record<string, unknown> }
   /** Something else than text that a tool brought forth. */
   | { type: 'content'; part: Extract<Part, { type: 'image' | 'audio' | 'file' }> }
   /** What a tool returns, as a value. */
@@ -108,6 +111,8 @@ export type Event =
   | { type: 'step' }
   | { type: 'embedding'; index: number; embedding: number[] | string }
   | { type: 'model'; model: ModelInfo }
+  /** The list goes on; the last event of a page. */
+  | { type: 'next-page'; after: string }
   | { type: 'usage'; usage: Usage }
   | { type: 'warning'; message: string }
   | { type: 'finish'; reason: FinishReason; raw?: string | undefined }

@@ -59,11 +59,15 @@ export function schemaFaults({ result }: Answer, tool: ToolDeclaration | undefin
   return [`outputSchema: ${ajv.errorsText(validate.errors, { dataVar: 'structuredContent' })}`]
 }
 
-/** Joined, the messages are the text of the result, or what had come of it before an error; the numbers only rise. */
+/**
+ * Joined, the messages are the text of the result, or what had come of it before an error; the numbers only rise. A
+ * provider's own tool may tell nothing meanwhile.
+ */
 export function progressFaults({ result, progress }: Answer, tool: string, withProgress: boolean): string[] {
   const [first, second] = result['content'] as { text?: string }[]
-  const text = tool !== 'createCompletion' ? '' : ((result['isError'] === true ? second?.text : first?.text) ?? '')
   const joined = progress.map(({ message = '' }) => message).join('')
+  const telling = tool === 'createCompletion' || (tool === 'callTool' && joined !== '')
+  const text = telling ? ((result['isError'] === true ? second?.text : first?.text) ?? '') : ''
   const numbers = progress.map((params) => Number(params['progress']))
   const rising = numbers.every((number, at) => at === 0 || number > Number(numbers[at - 1]))
   return [

@@ -55,7 +55,11 @@ export async function createPlayer(root: string, updating: boolean): Promise<Pla
  */
 function runsOf({ call, exchanges }: Case): { shared: Run[] } | { alone: Run[][] } {
   const everyWay = [asRecorded, ...recuts].filter((cut) => changes(cut, exchanges))
-  const run = (era: Era, cut: Cut, withProgress = true): Run => ({ era, cut, withProgress })
+  const run = (era: Era, cut: Cut, withProgress = true): Run => ({
+    era,
+    cut,
+    withProgress: call.progress ?? withProgress,
+  })
   const listing = call.arguments['refresh'] !== true && exchanges.some(({ request }) => request.method === 'GET')
   const learning = exchanges.length > 1 && exchanges.some(({ response }) => response.status === 400)
   const failing = exchanges.length > 1 || exchanges.some(({ response: { status } }) => status === 429 || status >= 500)
@@ -81,7 +85,11 @@ async function withOwnStage(use: (stage: Stage) => Promise<string[]>): Promise<s
 }
 
 async function update(recorded: Case, stage: Stage): Promise<string[]> {
-  const { result, requests } = await perform(recorded, { era: eras[0], cut: asRecorded, withProgress: true }, stage)
+  const { result, requests } = await perform(
+    recorded,
+    { era: eras[0], cut: asRecorded, withProgress: recorded.call.progress ?? true },
+    stage,
+  )
   updateCase(recorded, requests, result)
   return []
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { Fault, type FaultCode, type FaultDetail, faultCodes } from '../../src/errors.ts'
+import { withStructuredOutput } from '../../src/extensions/structured-output.ts'
 import type { ChatAsk, EmbedAsk, Event } from '../../src/gateway.ts'
 import { formatCompletion, formatEmbedding, formatFault } from '../../src/pipeline/formatter.ts'
 import type { Progress, ToolResult } from '../../src/tool.ts'
@@ -26,10 +27,9 @@ function ticking(): () => number {
 
 async function complete(events: readonly (Event | Error)[], ask: Partial<ChatAsk> = {}, streaming = true) {
   const steps: Progress[] = []
-  const run = formatCompletion(
-    { kind: 'chat', messages: [], ...ask },
-    { events: flow(events), now: ticking(), streaming },
-  )
+  const call = { signal: new AbortController().signal, streaming }
+  const answered = withStructuredOutput(() => flow(events))({ kind: 'chat', messages: [], ...ask }, call)
+  const run = formatCompletion({ events: answered, now: ticking(), streaming })
   for (;;) {
     const next = await run.next()
     if (next.done) return { steps, result: next.value }

@@ -67,7 +67,7 @@ function build(script: Script, file: object = { providers: { a, b }, routes: bot
   const translate = createTranslator({ send, secrets, clock })
   const directory = createDirectory(async function* () {}, clock.now)
   const router = createRouter(config, directory, clock.random)
-  return { handle: createPipeline({ router, translate, clock }), sent, slept, released, clock }
+  return { handle: createPipeline({ router, translate, directory, clock }), sent, slept, released, clock }
 }
 
 const ask = (more: Partial<ChatAsk> = {}): ChatAsk => ({

@@ -26,7 +26,7 @@ function build({ providers = { a, b }, routes, defaultModel, env = {}, models = 
   const asked: string[] = []
   let nowMs = 0
   const directory = createDirectory(
-    async function* (provider): AsyncGenerator<Event> {
+    async function* ({ provider }): AsyncGenerator<Event> {
       asked.push(provider)
       const names = models[provider]
       if (!names) throw new Fault('network', 'down', { cause: 'connect_refused' })

@@ -1,4 +1,5 @@
-import type { Event, ModelInfo } from '../gateway.ts'
+import type { Event, ModelInfo, ModelsAsk } from '../gateway.ts'
+import { nearest } from '../nearest.ts'
 
 /** Which models each provider has, as it last said. */
 export type Directory = {
@@ -6,6 +7,10 @@ export type Directory = {
   list(provider: string, signal: AbortSignal, refresh?: boolean): Promise<readonly ModelInfo[]>
   /** Whether the provider lists a model. One that cannot say so soon does not, and is not asked again for a while. */
   holds(provider: string, model: string, signal: AbortSignal): Promise<boolean>
+  /** What is known of a model without asking. */
+  known(provider: string, model: string): ModelInfo | undefined
+  /** Names that the provider lists and that are like one that it does not know; none if it cannot say soon. */
+  like(provider: string, model: string, signal: AbortSignal): Promise<readonly string[]>
 }
 
 const freshMs = 300_000
@@ -13,11 +18,13 @@ const freshMs = 300_000
 const maxLookupMs = 5_000
 const silentMs = 30_000
 const maxModels = 10_000
+const maxPages = 50
+const maxAlike = 3
 /** A name goes into results that a model reads: one that could pass for a sentence is left out. */
 const decentName = /^[\w./:@+~-]{1,128}$/
 
 export function createDirectory(
-  ask: (provider: string, signal: AbortSignal, timeoutMs: number | undefined) => AsyncIterable<Event>,
+  ask: (ask: ModelsAsk, signal: AbortSignal) => AsyncIterable<Event>,
   now: () => number,
 ): Directory {
   const known = new Map<string, { models: readonly ModelInfo[]; atMs: number }>()
@@ -29,10 +36,18 @@ export function createDirectory(
   }
   const fetch = async (provider: string, signal: AbortSignal, timeoutMs?: number): Promise<readonly ModelInfo[]> => {
     const models = new Map<string, ModelInfo>()
-    for await (const event of ask(provider, signal, timeoutMs)) {
-      if (event.type === 'model' && decentName.test(event.model.name) && models.size < maxModels) {
-        models.set(event.model.name, event.model)
+    let after: string | undefined
+    for (let page = 0; page < maxPages; page++) {
+      let next: string | undefined
+      for await (const event of ask({ kind: 'models', provider, timeoutMs, after }, signal)) {
+        if (event.type === 'next-page') next = event.after
+        else if (event.type === 'model' && decentName.test(event.model.name) && models.size < maxModels) {
+          models.set(event.model.name, event.model)
+        }
       }
+      // A page that leads back to itself would have no end.
+      if (next === undefined || next === after) break
+      after = next
     }
     const list = [...models.values()]
     known.set(provider, { models: list, atMs: now() })
@@ -40,20 +55,31 @@ export function createDirectory(
     return list
   }
 
+  /** For a caller that waits for something else: the list if it is there soon, or an empty one. */
+  const listSoon = async (provider: string, signal: AbortSignal): Promise<readonly ModelInfo[]> => {
+    const since = silentSince.get(provider)
+    if (since !== undefined && now() - since < silentMs) return []
+    try {
+      return fresh(provider) ?? (await fetch(provider, signal, maxLookupMs))
+    } catch {
+      silentSince.set(provider, now())
+      return []
+    }
+  }
+
   return {
     async list(provider, signal, refresh = false) {
       return (refresh ? undefined : fresh(provider)) ?? fetch(provider, signal)
     },
+    known: (provider, model) => fresh(provider)?.find(({ name }) => name === model),
+    async like(provider, model, signal) {
+      const models = await listSoon(provider, signal)
+      const names = models.map(({ name }) => name)
+      return nearest(model, names, maxAlike)
+    },
     async holds(provider, model, signal) {
-      const since = silentSince.get(provider)
-      if (since !== undefined && now() - since < silentMs) return false
-      try {
-        const models = fresh(provider) ?? (await fetch(provider, signal, maxLookupMs))
-        return models.some(({ name }) => name === model)
-      } catch {
-        silentSince.set(provider, now())
-        return false
-      }
+      const models = await listSoon(provider, signal)
+      return models.some(({ name }) => name === model)
     },
   }
 }

@@ -1,6 +1,6 @@
 import { nestsDeeperThan } from '../depth.ts'
 import { Fault, type FaultCode } from '../errors.ts'
-import type { ChatAsk, EmbedAsk, Event, FinishReason, TextAsk, Usage } from '../gateway.ts'
+import type { EmbedAsk, Event, FinishReason, Usage } from '../gateway.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
 /** Events to progress and to the result that the caller sees. */
@@ -25,10 +25,7 @@ export type Completion = {
 type Answering = { events: AsyncIterable<Event>; now: () => number; streaming: boolean }
 
 /** An answer as it comes; with `streaming`, each piece of its text is a step of progress. */
-export async function* formatCompletion(
-  ask: ChatAsk | TextAsk,
-  { events, now, streaming }: Answering,
-): AsyncGenerator<Progress, ToolResult> {
+export async function* formatCompletion({ events, now, streaming }: Answering): AsyncGenerator<Progress, ToolResult> {
   const startedMs = now()
   const texts: string[] = []
   const thoughts: string[] = []
@@ -41,6 +38,7 @@ export async function* formatCompletion(
   let usage: Usage | undefined
   let finish: { reason: FinishReason; raw?: string | undefined } = { reason: 'other' }
   let firstTokenMs: number | undefined
+  let object: Record<string, unknown> | undefined
 
   try {
     for await (const event of events) {
@@ -74,14 +72,18 @@ export async function* formatCompletion(
         case 'warning':
           warnings.push(event.message)
           break
+        case 'object':
+          object = event.value
+          break
+        case 'step':
+          if (streaming) yield {}
+          break
         case 'finish':
           finish = event
           break
       }
     }
     const text = texts.join('')
-    const schema = ask.kind === 'chat' && toolCalls.length === 0 ? ask.responseSchema : undefined
-    const object = schema && finish.reason === 'stop' ? await readObject(text, schema, served, warnings) : undefined
     const completion: Completion = {
       model: answeredAs ?? served.model,
       provider: served.provider,
@@ -128,31 +130,6 @@ function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: st
     `the arguments of the call to ${name} are no JSON object; they stand in argumentsText as the model wrote them`,
   )
   return { id, name, arguments: {}, argumentsText }
-}
-
-async function readObject(
-  text: string,
-  schema: Record<string, unknown>,
-  served: { provider: string; model: string; attempts: number },
-  warnings: string[],
-): Promise<Record<string, unknown> | undefined> {
-  const { readAgainst } = await import('./response-schema.ts')
-  const reading = readAgainst(schema, text)
-  if ('warning' in reading) warnings.push(reading.warning)
-  if ('problem' in reading) {
-    const { provider, model, attempts } = served
-    throw new Fault('invalid_response', `the answer does not fit responseSchema: ${reading.problem}`, {
-      cause: 'schema',
-      retryable: true,
-      provider,
-      model,
-      attempts,
-    })
-  }
-  const { value } = reading
-  if (isPlainObject(value)) return value
-  warnings.push('responseSchema allows a value that is no object; it stands in text alone')
-  return undefined
 }
 
 /** The numbers stand in the structured content alone; the text says how many there are and how long. */

@@ -2,7 +2,8 @@ import { Fault } from '../errors.ts'
 import type { Ask } from '../gateway.ts'
 import type { Handle } from '../handle.ts'
 import type { Clock } from '../http/retry.ts'
-import type { Router } from './router.ts'
+import type { Directory } from './directory.ts'
+import type { Route, Router } from './router.ts'
 import type { Translate } from './translator.ts'
 
 /** The hard end of every call that names none of its own, retries and waits included. */
@@ -12,15 +13,9 @@ const defaultTotalMs = 600_000
 const final = new Set(['invalid_request', 'context_length', 'content_filter', 'internal'])
 
 /** Router and Translator behind one Handle: the routes are tried in turn until one delivers its first event. */
-export function createPipeline({
-  router,
-  translate,
-  clock,
-}: {
-  router: Router
-  translate: Translate
-  clock: Clock
-}): Handle {
+export type Parts = { router: Router; translate: Translate; directory: Directory; clock: Clock }
+
+export function createPipeline({ router, translate, directory, clock }: Parts): Handle {
   return async function* pipeline(ask, call) {
     const startedMs = clock.now()
     const limit = withDeadline(ask, call.signal)
@@ -31,6 +26,7 @@ export function createPipeline({
       for (const [at, route] of routes.entries()) {
         let delivered = false
         try {
+          assertTakes(ask, route, directory)
           for await (const event of translate(ask, route, attempted)) {
             if (!delivered) router.observe(route, clock.now() - startedMs)
             delivered = true
@@ -41,13 +37,45 @@ export function createPipeline({
           if (!(error instanceof Fault)) throw error
           attempts += error.detail.attempts ?? 0
           const last = at === routes.length - 1 || delivered || limit.signal.aborted || final.has(error.code)
-          if (last) throw new Fault(error.code, error.message, { ...error.detail, attempts })
+          if (!last) continue
+          const alike = isUnknownModel(error, ask)
+            ? await directory.like(route.provider.name, route.target.model, limit.signal)
+            : []
+          const hint = alike.length > 0 ? `; the nearest names there are ${alike.join(', ')}` : ''
+          throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, {
+            ...error.detail,
+            attempts,
+          })
         }
       }
     } finally {
       limit.release()
     }
   }
+}
+
+/** Content that the model is known not to take is refused before anything is sent; what is not known is tried. */
+function assertTakes(ask: Ask, { target }: Route, directory: Directory): void {
+  if (ask.kind !== 'chat') return
+  const { capabilities } = directory.known(target.provider, target.model) ?? {}
+  if (capabilities === undefined || capabilities.includes('vision')) return
+  const pictured = ask.messages.some(({ content }) =>
+    content.some(({ type }) => type === 'image' || type === 'image-url'),
+  )
+  if (!pictured) return
+  throw new Fault('invalid_request', 'this model takes no images', {
+    cause: 'no_vision',
+    provider: target.provider,
+    model: target.model,
+    attempts: 0,
+  })
+}
+
+/** The list of models is itself an ask, which must not lead back here. */
+function isUnknownModel(fault: Fault, ask: Ask): boolean {
+  return (
+    fault.code === 'model_not_found' && fault.detail.cause === undefined && ask.kind !== 'models' && ask.kind !== 'tool'
+  )
 }
 
 type TimeLimit = { signal: AbortSignal; totalMs: number; release(): void }

@@ -10,7 +10,7 @@ export type Reading = { value: unknown; warning?: string } | { problem: string }
 export function readAgainst(schema: Record<string, unknown>, text: string): Reading {
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = JSON.parse(unfenced(text))
   } catch {
     return { problem: 'it is not JSON' }
   }
@@ -56,4 +56,9 @@ function explicit(schema: unknown): unknown {
 
 function explicitMembers(members: object): object {
   return Object.fromEntries(Object.entries(members).map(([name, schema]) => [name, explicit(schema)]))
+}
+
+/** Models that were only asked for JSON like to put it into a block of Markdown. */
+function unfenced(text: string): string {
+  return /^\s*```(?:json)?\n([\s\S]*?)\n?```\s*$/.exec(text)?.[1] ?? text
 }

@@ -18,9 +18,9 @@ export const anthropic: Provider = {
   chat: { encode: encodeChat, decode: decodeMessage },
   tools: anthropicTools,
   models: {
-    encode: (_, target) => ({
+    encode: ({ after }, target) => ({
       method: 'GET',
-      url: `${target.baseUrl}/v1/models?limit=1000`,
+      url: `${target.baseUrl}/v1/models?limit=1000${after === undefined ? '' : `&after_id=${encodeURIComponent(after)}`}`,
       headers: versionHeader,
       warnings: [],
     }),
@@ -172,7 +172,7 @@ function encodeChoice(
 
 async function* decodeModels(response: HttpResponse): AsyncGenerator<Event> {
   const body = await readJson(response)
-  const { data, error } = isObject(body) ? body : ({} as Json)
+  const { data, error, has_more, last_id } = isObject(body) ? body : ({} as Json)
   if (error) throw faultOfProblem(readProblem(body), response.headers)
   if (!Array.isArray(data))
     throw new Fault('invalid_response', 'the answer is not a list of models', { cause: 'bad_json' })
@@ -180,11 +180,7 @@ async function* decodeModels(response: HttpResponse): AsyncGenerator<Event> {
     if (!isObject(item) || typeof item['id'] !== 'string') continue
     const created = Date.parse(String(item['created_at']))
     const contextWindow = countOf(item['max_input_tokens'])
-    const capabilities = isObject(item['capabilities'])
-      ? Object.entries(item['capabilities']).flatMap(([name, value]) =>
-          isObject(value) && value['supported'] ? [name] : [],
-        )
-      : []
+    const capabilities = capabilitiesOf(item['capabilities'])
     yield {
       type: 'model',
       model: {
@@ -192,8 +188,21 @@ async function* decodeModels(response: HttpResponse): AsyncGenerator<Event> {
         ownedBy: 'anthropic',
         ...(Number.isFinite(created) ? { created: created / 1000 } : {}),
         ...(contextWindow === undefined ? {} : { contextWindow }),
-        ...(capabilities.length > 0 ? { capabilities } : {}),
+        ...(capabilities ? { capabilities } : {}),
       },
     }
   }
+  if (has_more === true && typeof last_id === 'string') yield { type: 'next-page', after: last_id }
+}
+
+/** What the model can do, by the words that other dialects use where there are such; undefined if it is not told. */
+function capabilitiesOf(told: unknown): string[] | undefined {
+  if (!isObject(told)) return undefined
+  const supported = Object.entries(told).filter(([, value]) => isObject(value) && value['supported'] === true)
+  const common: Readonly<Record<string, string>> = { image_input: 'vision' }
+  return [
+    'completion',
+    'tools',
+    ...supported.map(([name]) => (Object.hasOwn(common, name) ? (common[name] as string) : name)),
+  ]
 }

@@ -8,6 +8,7 @@ import { encodeMessages, encodeToolChoice, encodeTools } from './openai-messages
 import { needsResponses, responses } from './openai-responses.ts'
 import { decodeStream, readChatChoice, readTextChoice } from './openai-stream.ts'
 import { openaiTools } from './openai-tools.ts'
+import { isStrict } from './response-format.ts'
 
 /**
  * The dialect of OpenAI's /chat/completions, /completions, /embeddings and /models, as the many servers speak it that are
@@ -48,7 +49,11 @@ function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
     reasoning_effort: manner.effortless ? undefined : ask.reasoningEffort,
     response_format: ask.responseSchema && {
       type: 'json_schema',
-      json_schema: { name: 'response', schema: ask.responseSchema },
+      json_schema: {
+        name: 'response',
+        schema: ask.responseSchema,
+        strict: (isOpenAi(target) && isStrict(ask.responseSchema)) || undefined,
+      },
     },
     tools: hasTools ? encodeTools(ask.tools ?? []) : undefined,
     // Without tools there is nothing to choose, and servers refuse the choice.

@@ -57,3 +57,24 @@ function closeKeyword(keyword: string, inner: unknown, moved: Set<string>): unkn
   }
   return ['enum', 'const', 'default', 'examples', 'required'].includes(keyword) ? inner : close(inner, moved)
 }
+
+/**
+ * Whether a schema is as OpenAI's strict mode wants it, which then enforces it: every object closed, every member
+ * required, and nothing of what its grammar leaves out.
+ */
+export function isStrict(schema: unknown): boolean {
+  if (Array.isArray(schema)) return schema.every(isStrict)
+  if (!isObject(schema)) return true
+  if (Object.keys(schema).some((keyword) => refused.includes(keyword) || unions.includes(keyword))) return false
+  const { type, properties, required, additionalProperties, items } = schema
+  if (type !== 'object') return items === undefined || isStrict(items)
+  const members = isObject(properties) ? properties : {}
+  const names = Array.isArray(required) ? required : []
+  return (
+    additionalProperties === false &&
+    Object.keys(members).every((name) => names.includes(name)) &&
+    Object.values(members).every(isStrict)
+  )
+}
+
+const unions = ['allOf', 'oneOf', 'not', 'if', 'patternProperties', 'dependentRequired', 'dependentSchemas']

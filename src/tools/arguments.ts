@@ -1,4 +1,5 @@
 import { Fault } from '../errors.ts'
+import { nearest } from '../nearest.ts'
 import { z } from '../schema.ts'
 
 /** The providers' own names for arguments, besides the same words in snake_case. */
@@ -82,31 +83,15 @@ function camelCase(name: string): string {
 
 function unknown(schema: z.ZodMiniObject, name: string): string {
   const names = Object.keys(schema.shape)
-  const [nearest] = names.toSorted((a, b) => distance(a, name) - distance(b, name))
+  const [likest] = nearest(name, names, 1)
   const shown = JSON.stringify(name).slice(0, 80)
   const further = names.includes('options') ? '; fields for the provider alone go into options' : ''
-  return `there is no argument ${shown}; the nearest known one is ${nearest}${further}`
+  return `there is no argument ${shown}; the nearest known one is ${likest}${further}`
 }
 
 function sentence(issue: z.core.$ZodIssue | undefined): string {
   const where = issue?.path.join('.') || 'the arguments'
   return `${where}: ${issue?.message ?? 'not understood'}`
-}
-
-/** Levenshtein's distance, ignoring case; of the beginning only, because names are short. */
-function distance(left: string, right: string): number {
-  const a = left.toLowerCase()
-  const b = right.toLowerCase().slice(0, 64)
-  let row = Array.from({ length: b.length + 1 }, (_, at) => at)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      next.push(Math.min(replaced, (row[j] as number) + 1, (next[j - 1] as number) + 1))
-    }
-    row = next
-  }
-  return row[b.length] as number
 }
 
 function isObject(value: unknown): value is Arguments {

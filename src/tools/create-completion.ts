@@ -94,6 +94,6 @@ export const createCompletion = {
 export function createCreateCompletion(handle: Handle, now: () => number): Tool {
   return bindTool(createCompletion, (args, call) => {
     const ask = parseCompletion(args)
-    return formatCompletion(ask, { events: handle(ask, call), now, streaming: call.streaming })
+    return formatCompletion({ events: handle(ask, call), now, streaming: call.streaming })
   })
 }
