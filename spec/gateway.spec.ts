@@ -584,6 +584,9 @@ const wrong: [string, Record<string, string>, RegExp][] = [
     { OPENAI_API_KEY_FILE: '/nowhere/key', OPENAI_BASE_URL: 'http://127.0.0.1:9/v1' },
     /OPENAI_API_KEY_FILE/,
   ],
+  ['a proxy that is none', { OPENAI_API_KEY: key, HTTPS_PROXY: 'not a url' }, /HTTPS_PROXY/],
+  ['a proxy of another kind', { OPENAI_API_KEY: key, HTTPS_PROXY: 'ftp://127.0.0.1:9' }, /HTTPS_PROXY/],
+  ['a query in a base URL', { GATEWAY_URL: 'http://127.0.0.1:9/v1?tenant=7', GATEWAY_API_KEY: key }, /GATEWAY_URL/],
 ]
 for (const [name, env, variable] of wrong) {
   test(`a wrong configuration never stops the server: ${name}`, async (t) => {

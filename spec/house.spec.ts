@@ -58,7 +58,7 @@ const rules: Readonly<Record<string, Rule>> = {
     types: ['config'],
   },
   extensions: {
-    values: ['pipeline', 'tool', 'handle', 'provider', 'gateway', 'errors'],
+    values: ['pipeline', 'depth', 'tool', 'handle', 'provider', 'gateway', 'errors'],
     types: ['config', 'log', 'secrets'],
   },
 }

@@ -38,13 +38,13 @@ export function createChat({ version }: { version: string }): Chat {
   const clock = systemClock
   const pool = createPool(config.proxy)
   const taped = config.recordDir
-    ? createRecorder(pool, config.recordDir, secrets.redact, (sentence) => log.error(sentence))
+    ? createRecorder(pool, config.recordDir, secrets, (sentence) => log.error(sentence))
     : pool
   const translate = withLimits(createTranslator({ send: withTimeouts(taped), secrets, clock }), clock.now)
   const directory = createDirectory((ask, signal) => handle(ask, { signal, streaming: false }), clock.now)
   const router = createRouter(config, directory, clock.random)
   const handle: Handle = compose(
-    [withCallLog(log, clock.now), withStructuredOutput, withRedaction(secrets)],
+    [withCallLog(log, clock.now), withStructuredOutput(clock.now), withRedaction(secrets)],
     createPipeline({ router, translate, directory, clock }),
   )
 

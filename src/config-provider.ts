@@ -73,7 +73,8 @@ function problemOf({ name, preset, entry, key, origin }: ProviderSource, url: st
   if (entry.baseUrl === undefined && baseUrl === undefined) {
     return `${name} needs the address of its endpoint: set ${urlVariables.at(-1)}`
   }
-  if (url === undefined) return `the base URL of ${name} (${origin}) is not an http or https URL without a user name`
+  if (url === undefined)
+    return `the base URL of ${name} (${origin}) is not an http or https URL without a user name and without a query`
   if (key === undefined && needsKey && (entry.baseUrl === undefined || baseUrl === undefined)) {
     return `${name} needs a key: set ${keyVariable}, or ${keyVariable}_FILE to the path of a file that holds it`
   }
@@ -90,7 +91,7 @@ function normalizeUrl(text: string | undefined, preset: Preset): string | undefi
   const bare = !/^[a-z][a-z0-9+.-]*:\/\//i.test(text)
   try {
     const url = new URL(bare ? `${usual.protocol}//${text.startsWith(':') ? usual.hostname : ''}${text}` : text)
-    if (!/^https?:$/.test(url.protocol) || url.username || url.password) return undefined
+    if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) return undefined
     if (bare && url.port === '') url.port = usual.port
     if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = '127.0.0.1'
     const path = url.pathname === '/' && bare ? usual.pathname : url.pathname

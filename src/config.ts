@@ -77,6 +77,7 @@ export function readConfig(env: Environment = process.env): Config {
   const recordDir = settings.text('GATEWAY_RECORD')
   const logLevel = settings.text('LOG_LEVEL')?.toLowerCase() ?? 'info'
   if (!logLevels.some((level) => level === logLevel)) notes.push(`LOG_LEVEL must be one of ${logLevels.join(', ')}`)
+  const proxy = readProxy(env, problems)
   if (providers.size === 0 && problems.length === 0) {
     const forgotten = notes.length > 0 ? ` (${notes.join('; ')})` : ''
     problems.push(
@@ -93,7 +94,7 @@ export function readConfig(env: Environment = process.env): Config {
     ),
     ...(defaultModel ? { defaultModel } : {}),
     defaultProviders: gateway?.types ?? [...providers.keys()].slice(0, 1),
-    proxy: readProxy(env),
+    proxy,
     ...(recordDir ? { recordDir } : {}),
     logLevel: logLevels.find((level) => level === logLevel) ?? 'info',
     ...(problems.length > 0 ? { problem: problems.join('; ') } : {}),
@@ -139,10 +140,19 @@ function keyOf(name: string, entry: ProviderEntry, providers: Providers, setting
   return sibling && sibling.baseUrl !== preset.baseUrl ? undefined : (sibling?.key ?? settings.key(preset.keyVariable))
 }
 
-function readProxy(env: Environment): ProxySettings {
+/** Proxies by the usual variables; one without a scheme is meant for http, as curl takes it. */
+function readProxy(env: Environment, problems: string[]): ProxySettings {
+  const proxyOf = (name: string): string | undefined => {
+    const text = (env[name] || env[name.toLowerCase()])?.trim()
+    if (!text) return undefined
+    const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`
+    if (/^https?:/i.test(url) && URL.canParse(url)) return url
+    problems.push(`${name} is not the URL of an http proxy`)
+    return undefined
+  }
   return {
-    http: env['HTTP_PROXY'] || env['http_proxy'] || undefined,
-    https: env['HTTPS_PROXY'] || env['https_proxy'] || undefined,
+    http: proxyOf('HTTP_PROXY'),
+    https: proxyOf('HTTPS_PROXY'),
     except: env['NO_PROXY'] || env['no_proxy'] || undefined,
   }
 }

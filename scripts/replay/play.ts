@@ -48,10 +48,9 @@ export async function createPlayer(root: string, updating: boolean): Promise<Pla
 }
 
 /**
- * The runs: on the player's own gateway, or in groups that have each a new one. A gateway remembers which models there
- * are and what a refused request has taught it, so a case with those gets one for each run; it may hold a failure
- * against a provider, so a case with that gets one for each era. These are run in fewer ways, because a gateway takes
- * its time to start.
+ * The runs: on the player's own gateway, or on new ones. A gateway remembers which models there are and what a refused
+ * request has taught it, so a case with those gets one for each run; it may hold a failure against a provider, so a case
+ * with that gets one to itself. These are run in fewer ways, because a gateway takes its time to start.
  */
 function runsOf({ call, exchanges }: Case): { shared: Run[] } | { alone: Run[][] } {
   const everyWay = [asRecorded, ...recuts].filter((cut) => changes(cut, exchanges))
@@ -60,18 +59,16 @@ function runsOf({ call, exchanges }: Case): { shared: Run[] } | { alone: Run[][]
     cut,
     withProgress: call.progress ?? withProgress,
   })
-  const listing = call.arguments['refresh'] !== true && exchanges.some(({ request }) => request.method === 'GET')
+  const listed = call.tool !== 'callTool' && call.arguments['refresh'] !== true
+  const listing = listed && exchanges.some(({ request }) => request.method === 'GET')
   const learning = exchanges.length > 1 && exchanges.some(({ response }) => response.status === 400)
   const failing = exchanges.length > 1 || exchanges.some(({ response: { status } }) => status === 429 || status >= 500)
   if (!listing && !learning && !failing) {
     return { shared: eras.flatMap((era) => [run(era, asRecorded, false), ...everyWay.map((cut) => run(era, cut))]) }
   }
   const [first, second] = eras
-  const fewer = [
-    [run(first, asRecorded), run(first, everyByte)],
-    [run(second, asRecorded), run(second, asRecorded, false)],
-  ]
-  return { alone: listing || learning ? fewer.flat().map((one) => [one]) : fewer }
+  const fewer = [run(first, everyByte), run(second, asRecorded, false)]
+  return { alone: listing || learning ? fewer.map((one) => [one]) : [fewer] }
 }
 
 function changes(cut: Cut, exchanges: readonly Exchange[]): boolean {

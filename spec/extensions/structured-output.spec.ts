@@ -26,7 +26,7 @@ function answer(text: string, reason: 'stop' | 'length' = 'stop'): Event[] {
 async function run(answers: readonly Event[][], streaming: boolean, asked: Ask = ask) {
   const asks: Ask[] = []
   const events: Event[] = []
-  const handle = withStructuredOutput(async function* (one) {
+  const handle = withStructuredOutput(() => 0)(async function* (one) {
     asks.push(one)
     yield* answers[asks.length - 1] ?? []
   })
@@ -100,7 +100,7 @@ test('JSON in a block of Markdown is JSON', async () => {
 
 test('a fault in mid-answer keeps the text that had come', async () => {
   const events: Event[] = []
-  const handle = withStructuredOutput(async function* () {
+  const handle = withStructuredOutput(() => 0)(async function* () {
     yield { type: 'text-delta', text: '{"n"' }
     throw new Fault('truncated', 'cut')
   })

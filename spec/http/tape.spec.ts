@@ -12,7 +12,7 @@ import { createSecrets } from '../../src/secrets.ts'
 /** What is recorded is played again to the byte, and holds no secret. */
 
 const key = 'sk-canary-0123456789abcdef'
-const { redact } = createSecrets([{ provider: 'p', baseUrl: 'https://api.example.com/v1', source: { value: key } }])
+const secrets = createSecrets([{ provider: 'p', baseUrl: 'https://api.example.com/v1', source: { value: key } }])
 
 const request: HttpRequest = {
   method: 'POST',
@@ -62,7 +62,7 @@ test('an exchange is kept with its request, its head, and its chunks as they cam
     server: 'mine',
   }
   await chunksOf(
-    createRecorder(answering([bytes('data: a\n\n'), bytes('data: b\n\n')], headers), folder, redact, assert.fail),
+    createRecorder(answering([bytes('data: a\n\n'), bytes('data: b\n\n')], headers), folder, secrets, assert.fail),
   )
   const [exchange, ...others] = read(folder)
   assert.equal(others.length, 0)
@@ -93,7 +93,7 @@ test('rate headers are kept, whatever else may be secret is not', async (t) => {
     'x-should-retry': 'false',
   }
   const dropped = { 'set-cookie': 'a', 'openai-organization': 'b', 'cf-ray': 'c', 'www-authenticate': 'd' }
-  await chunksOf(createRecorder(answering([], { ...kept, ...dropped }), folder, redact, assert.fail))
+  await chunksOf(createRecorder(answering([], { ...kept, ...dropped }), folder, secrets, assert.fail))
   assert.deepEqual(read(folder)[0]?.response.headers, kept)
 })
 
@@ -101,7 +101,7 @@ test('a character that a boundary cuts is kept in base64, on both sides', async 
   const folder = folderFor(t)
   const whole = bytes('data: €\n\n')
   const cut = [whole.subarray(0, 7), whole.subarray(7)]
-  const recorded = await chunksOf(createRecorder(answering(cut), folder, redact, assert.fail))
+  const recorded = await chunksOf(createRecorder(answering(cut), folder, secrets, assert.fail))
   assert.deepEqual(recorded.map(Buffer.from), cut)
   const [exchange] = read(folder)
   assert.deepEqual(
@@ -120,12 +120,7 @@ test('a character that a boundary cuts is kept in base64, on both sides', async 
 test('any bytes in any chunks are recorded, kept and played without a change', async (t) => {
   const folder = folderFor(t)
   let current: readonly Uint8Array[] = []
-  const send = createRecorder(
-    (...args) => answering(current)(...args),
-    folder,
-    (text) => text,
-    assert.fail,
-  )
+  const send = createRecorder((...args) => answering(current)(...args), folder, createSecrets([]), assert.fail)
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.oneof(fc.uint8Array({ maxLength: 40 }), fc.string({ unit: 'binary', maxLength: 20 }).map(bytes)), {
@@ -155,7 +150,7 @@ test('the key is nowhere in what is kept, wherever the provider echoes it', asyn
     // Not UTF-8, so that it is kept in base64.
     ...[1, 2, 3].map((lead) => Buffer.concat([Buffer.alloc(lead, 0xff), bytes(key)])),
   ]
-  const send = createRecorder(answering(echo, { 'x-request-id': `req-${key}` }), folder, redact, assert.fail)
+  const send = createRecorder(answering(echo, { 'x-request-id': `req-${key}` }), folder, secrets, assert.fail)
   for await (const _ of (
     await send({ ...request, url: `${request.url}&key=${key}`, body: JSON.stringify({ key }) }, never())
   ).body);
@@ -175,7 +170,7 @@ test('a body that breaks off is kept with the name of the break, and breaks off 
   const folder = folderFor(t)
   const fault = new Fault('truncated', 'words', { cause: 'reset' })
   await assert.rejects(
-    chunksOf(createRecorder(answering([bytes('a')], {}, fault), folder, redact, assert.fail)),
+    chunksOf(createRecorder(answering([bytes('a')], {}, fault), folder, secrets, assert.fail)),
     (e) => e === fault,
   )
   const [exchange] = read(folder)
@@ -186,14 +181,14 @@ test('a body that breaks off is kept with the name of the break, and breaks off 
 
 test('a reader that leaves early has what it read kept', async (t) => {
   const folder = folderFor(t)
-  const send = createRecorder(answering([bytes('a'), bytes('b')]), folder, redact, assert.fail)
+  const send = createRecorder(answering([bytes('a'), bytes('b')]), folder, secrets, assert.fail)
   for await (const _ of (await send(request, never())).body) break
   assert.equal(read(folder)[0]?.response.chunks.length, 1)
 })
 
 test('each exchange is a file of its own, in order, readable by its owner alone', async (t) => {
   const folder = join(folderFor(t), 'made', 'on demand')
-  const send = createRecorder(answering([bytes('a')]), folder, redact, assert.fail)
+  const send = createRecorder(answering([bytes('a')]), folder, secrets, assert.fail)
   for (let at = 0; at < 12; at++) await chunksOf(send)
   const names = readdirSync(folder)
   assert.equal(names.length, 12)
@@ -206,7 +201,7 @@ test('a folder that cannot be written to costs no call and is complained about o
   const file = join(folderFor(t), 'file')
   writeFileSync(file, '')
   const complaints: string[] = []
-  const send = createRecorder(answering([bytes('a')]), join(file, 'folder'), redact, (sentence) =>
+  const send = createRecorder(answering([bytes('a')]), join(file, 'folder'), secrets, (sentence) =>
     complaints.push(sentence),
   )
   for (let at = 0; at < 3; at++) assert.equal(Buffer.concat(await chunksOf(send)).toString(), 'a')
@@ -220,7 +215,7 @@ test('a request that fails is thrown on as it is', async (t) => {
     throw fault
   }
   await assert.rejects(
-    createRecorder(refusing, folderFor(t), redact, assert.fail)(request, never()),
+    createRecorder(refusing, folderFor(t), secrets, assert.fail)(request, never()),
     (error) => error === fault,
   )
 })
@@ -246,4 +241,14 @@ test('the player answers in order and says when the tape has ended', async () =>
   assert.deepEqual(chunks, [Buffer.from('é'), Buffer.from([0xff])])
   assert.equal((await send(request, never())).status, 429)
   await assert.rejects(send(request, never()), /ended/)
+})
+
+test('a key that is spread over two chunks is not kept', async (t) => {
+  const folder = folderFor(t)
+  const body = [bytes(`{"error":"bad key ${key.slice(0, 7)}`), bytes(`${key.slice(7)} é"}`)]
+  const passedOn = await chunksOf(createRecorder(answering(body), folder, secrets, assert.fail))
+  assert.deepEqual(passedOn.map(Buffer.from), body.map(Buffer.from))
+  const kept = JSON.stringify(read(folder))
+  assert.ok(!kept.includes(key.slice(0, 7)) && !kept.includes(key.slice(7)), kept)
+  assert.match(kept, /\[redacted\] é/)
 })

@@ -81,7 +81,7 @@ describe('progress', () => {
       pass(10)
     }
     assert.deepEqual(messages(reports), ['a'])
-    pass(20)
+    pass(30)
     assert.deepEqual(messages(reports), ['a', 'bcd'])
   })
 
@@ -125,9 +125,9 @@ describe('progress', () => {
     assert.ok(reports[0] && !('message' in reports[0]))
     reporter.step(undefined)
     reporter.step(undefined)
-    pass(50)
+    pass(60)
     reporter.step('text')
-    pass(50)
+    pass(60)
     assert.deepEqual(messages(reports), [undefined, undefined, 'text'])
     assert.ok((reports[2]?.progress ?? 0) > (reports[1]?.progress ?? 0))
   })

@@ -101,3 +101,35 @@ test('what is known is known without asking', async () => {
   assert.deepEqual(directory.known('p', 'a'), { name: 'a' })
   assert.equal(asks.length, 1)
 })
+
+test('a caller that goes away says nothing about the provider', async () => {
+  const controller = new AbortController()
+  const { directory, asks } = build((_, number) => {
+    if (number > 0) return { names: ['beta'] }
+    controller.abort()
+    return new Fault('unavailable', 'interrupted', { cause: 'cancelled' })
+  })
+  await assert.rejects(directory.holds('p', 'beta', controller.signal), Fault)
+  assert.equal(await directory.holds('p', 'beta', never), true)
+  assert.equal(asks.length, 2)
+})
+
+test('what else a list says is short, visible and little', async () => {
+  const directory = createDirectory(
+    async function* (): AsyncGenerator<Event> {
+      yield {
+        type: 'model',
+        model: { name: 'a', ownedBy: 'x'.repeat(1000), capabilities: ['vision', 'a sentence', '\u001b[2J'] },
+      }
+      yield {
+        type: 'model',
+        model: { name: 'b', ownedBy: 'Some Body', capabilities: Array.from({ length: 99 }, (_, at) => `c${at}`) },
+      }
+    },
+    () => 0,
+  )
+  const [a, b] = await directory.list('p', never)
+  assert.deepEqual(a, { name: 'a', capabilities: ['vision'] })
+  assert.equal(b?.ownedBy, 'Some Body')
+  assert.equal(b?.capabilities?.length, 32)
+})

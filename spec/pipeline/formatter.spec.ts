@@ -28,7 +28,7 @@ function ticking(): () => number {
 async function complete(events: readonly (Event | Error)[], ask: Partial<ChatAsk> = {}, streaming = true) {
   const steps: Progress[] = []
   const call = { signal: new AbortController().signal, streaming }
-  const answered = withStructuredOutput(() => flow(events))({ kind: 'chat', messages: [], ...ask }, call)
+  const answered = withStructuredOutput(() => 0)(() => flow(events))({ kind: 'chat', messages: [], ...ask }, call)
   const run = formatCompletion({ events: answered, now: ticking(), streaming })
   for (;;) {
     const next = await run.next()
@@ -377,3 +377,13 @@ for (const [name, events] of [
     assert.equal(result.structuredContent, undefined)
   })
 }
+
+test('a pattern of the caller is not run against a text of the model', async () => {
+  const responseSchema = { type: 'object', properties: { a: { type: 'string', pattern: '^(a+)+$' } }, required: ['a'] }
+  const startedMs = performance.now()
+  const { result } = await complete([served, text(JSON.stringify({ a: `${'a'.repeat(40)}!` })), stop], {
+    responseSchema,
+  })
+  assert.ok(performance.now() - startedMs < 1000)
+  assert.match(JSON.stringify(result.structuredContent?.['warnings']), /cannot check/)
+})

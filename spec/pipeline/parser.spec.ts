@@ -238,9 +238,9 @@ for (const [name, tool, expected] of toolSpellings) {
   })
 }
 
-test('a choice without tools is left out, for there is nothing to choose', () => {
+test('a choice without tools is passed on, and the dialect tells that there is nothing to choose', () => {
   const ask = parseCompletion({ prompt: 'hi', toolChoice: 'auto' })
-  assert.equal(ask.kind === 'chat' && ask.toolChoice, undefined)
+  assert.equal(ask.kind === 'chat' && ask.toolChoice, 'auto')
 })
 
 test('mode text, said or meant by a suffix', () => {

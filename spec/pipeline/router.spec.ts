@@ -309,3 +309,13 @@ test('a name in a list that could pass for a sentence, or for markup, is left ou
     ['tiny', 'org/name:tag@1.0+x~y'],
   )
 })
+
+test('without a model, one that follows instructions is a model to chat with', async () => {
+  const { router } = build({ providers: { a }, models: { a: ['text-embedding-x', 'qwen2.5-7b-instruct'] } })
+  assert.deepEqual(await namesOf(router, chat()), ['a:qwen2.5-7b-instruct'])
+})
+
+test('the default model embeds where nothing else is known to', async () => {
+  const { router } = build({ providers: { a }, models: { a: ['tiny', 'other'] }, defaultModel: 'vectors-large' })
+  assert.deepEqual(await namesOf(router, embed()), ['a:vectors-large'])
+})

@@ -236,3 +236,12 @@ test('whatever comes, it is taken or refused with a sentence', () => {
     { numRuns: 300 },
   )
 })
+
+test('a list of millions is refused before it is looked through', () => {
+  const startedMs = performance.now()
+  assert.match(
+    refusal(() => completion({ prompt: 'x', stop: Array.from({ length: 2_000_000 }, () => 0) })),
+    /stop .*10000/,
+  )
+  assert.ok(performance.now() - startedMs < 500)
+})

@@ -1,6 +1,6 @@
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { ProviderConfig } from '../config.ts'
-import { Fault } from '../errors.ts'
+import { Fault, type FaultDetail } from '../errors.ts'
 import type { Translate } from '../pipeline/translator.ts'
 
 /** Calls that may wait for a free place at one provider. */
@@ -52,7 +52,7 @@ export function withLimits(translate: Translate, now: () => number): Translate {
       })
     }
     gate.waiting += 1
-    const leave = await enter(limit, attempted.signal).finally(() => (gate.waiting -= 1))
+    const leave = await enter(limit, attempted.signal, where).finally(() => (gate.waiting -= 1))
     try {
       yield* translate(ask, route, attempted)
     } finally {
@@ -68,9 +68,9 @@ export function withLimits(translate: Translate, now: () => number): Translate {
 }
 
 /** Waits for a place; resolves with the function that gives it back. A caller that goes away leaves the queue. */
-function enter(limit: LimitFunction, signal: AbortSignal): Promise<() => void> {
+function enter(limit: LimitFunction, signal: AbortSignal, where: FaultDetail): Promise<() => void> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason instanceof Fault ? signal.reason : interrupted())
+    const onAbort = () => reject(interruption(signal, where))
     if (signal.aborted) return onAbort()
     signal.addEventListener('abort', onAbort, { once: true })
     void limit(() => {
@@ -80,11 +80,14 @@ function enter(limit: LimitFunction, signal: AbortSignal): Promise<() => void> {
   })
 }
 
-function interrupted(): Fault {
-  return new Fault('unavailable', 'the call was interrupted while it waited for its turn', {
-    cause: 'cancelled',
-    retryable: true,
-  })
+function interruption({ reason }: AbortSignal, where: FaultDetail): Fault {
+  return reason instanceof Fault
+    ? new Fault(reason.code, reason.message, { ...reason.detail, ...where })
+    : new Fault('unavailable', 'the call was interrupted in the queue', {
+        cause: 'cancelled',
+        retryable: true,
+        ...where,
+      })
 }
 
 function createBucket(perMinute: number, now: () => number): Bucket {

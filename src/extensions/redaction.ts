@@ -1,5 +1,9 @@
+import { nestsDeeperThan } from '../depth.ts'
+import type { Event } from '../gateway.ts'
 import type { Middleware } from '../handle.ts'
 import type { Secrets, StreamRedaction } from '../secrets.ts'
+
+const maxDepth = 128
 
 /**
  * Takes keys out of what a model says before it is passed on in pieces: the sinks see one message at a time, and a key may
@@ -10,13 +14,15 @@ export function withRedaction(secrets: Secrets): Middleware {
     async function* redacted(ask, call) {
       const words = secrets.redactStream()
       const thoughts = secrets.redactStream()
+      let told = false
       const rest = function* () {
         const text = words.end()
         if (text !== '') yield { type: 'text-delta' as const, text }
         const thought = thoughts.end()
         if (thought !== '') yield { type: 'reasoning-delta' as const, text: thought }
-        if (words.found || thoughts.found)
-          yield { type: 'warning' as const, message: 'a key was taken out of the answer' }
+        if (told || !(words.found || thoughts.found)) return
+        told = true
+        yield { type: 'warning' as const, message: 'a key was taken out of the answer' }
       }
       try {
         for await (const event of next(ask, call)) {
@@ -27,13 +33,47 @@ export function withRedaction(secrets: Secrets): Middleware {
             else if (text !== '') yield { ...event, text }
           } else {
             if (event.type === 'finish') yield* rest()
-            yield event
+            yield cleaned(event, secrets)
           }
         }
+        // Not every answer ends with a finish.
+        yield* rest()
       } catch (error) {
         // The text so far belongs to the fault's result.
         yield* rest()
         throw error
       }
     }
+}
+
+/** Values may hold a key in the names of their members too, which no sink can tell from the protocol's own. */
+function cleaned(event: Event, { redact }: Secrets): Event {
+  switch (event.type) {
+    case 'tool-call':
+      return { ...event, name: redact(event.name), argumentsText: cleanedJson(event.argumentsText, redact) }
+    case 'result':
+    case 'object':
+      return { ...event, value: cleanedValue(event.value, redact) as Record<string, unknown> }
+    default:
+      return event
+  }
+}
+
+/** Read first, because a key can hide behind escapes; what nests without end is left to the one who refuses it. */
+function cleanedJson(text: string, redact: Secrets['redact']): string {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (nestsDeeperThan(value, maxDepth)) return redact(text)
+    const clean = JSON.stringify(cleanedValue(value, redact))
+    return clean === JSON.stringify(value) ? text : clean
+  } catch {
+    return redact(text)
+  }
+}
+
+function cleanedValue(value: unknown, redact: Secrets['redact']): unknown {
+  if (typeof value === 'string') return redact(value)
+  if (Array.isArray(value)) return value.map((item) => cleanedValue(item, redact))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [redact(name), cleanedValue(item, redact)]))
 }

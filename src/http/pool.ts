@@ -25,14 +25,18 @@ const settings = {
  * Throws Faults only.
  */
 export function createPool(proxy: ProxySettings = {}): Send {
-  let dispatcher: Promise<Dispatcher> | Dispatcher =
+  const through =
     proxy.http || proxy.https
       ? import('./proxy.ts').then(({ createProxyDispatcher }) => createProxyDispatcher(settings, proxy))
-      : (new Agent(settings) as Dispatcher)
+      : Promise.resolve(new Agent(settings) as Dispatcher)
+  const proxied = Boolean(proxy.http || proxy.https)
+  // Whoever sends first is told; until then nobody listens.
+  through.catch(() => {})
 
   return async (request, signal) => {
-    if (dispatcher instanceof Promise) dispatcher = await dispatcher
-    const through = dispatcher
+    const dispatcher = await through.catch(() => {
+      throw new Fault('configuration', 'the proxy cannot be used: check HTTPS_PROXY and HTTP_PROXY', { cause: 'proxy' })
+    })
     const { origin, pathname, search } = new URL(request.url)
 
     return new Promise<HttpResponse>((resolve, reject) => {
@@ -40,7 +44,7 @@ export function createPool(proxy: ProxySettings = {}): Send {
       let body: Body | undefined
       const fail = (error: unknown) => {
         signal.removeEventListener('abort', onAbort)
-        const fault = signal.aborted ? interruption(signal) : faultOf(error, origin, body !== undefined)
+        const fault = signal.aborted ? interruption(signal) : faultOf(error, origin, body !== undefined, proxied)
         if (body) body.fail(fault)
         else reject(fault)
       }
@@ -51,7 +55,7 @@ export function createPool(proxy: ProxySettings = {}): Send {
       if (signal.aborted) return reject(interruption(signal))
       signal.addEventListener('abort', onAbort, { once: true })
 
-      through.dispatch(
+      dispatcher.dispatch(
         {
           origin,
           path: pathname + search,
@@ -208,7 +212,7 @@ function badHttp(host: string): Fault {
 }
 
 /** Names the fault of a connection. Error objects are not passed on: they can hold headers, and so keys. */
-function faultOf(error: unknown, origin: string, answering: boolean): Fault {
+function faultOf(error: unknown, origin: string, answering: boolean, proxied: boolean): Fault {
   const { host, protocol } = new URL(origin)
   const { code = '', name = '' } = error as { code?: string; name?: string }
   if (answering) {
@@ -218,7 +222,7 @@ function faultOf(error: unknown, origin: string, answering: boolean): Fault {
     })
   }
   const known = Object.hasOwn(faults, code) ? faults[code] : undefined
-  if (known) return known(host)
+  if (known) return known(proxied ? `${host} or the proxy` : host)
   if (name === 'HTTPParserError' || code.startsWith('HPE_')) return badHttp(host)
   if (/^(ERR_TLS|ERR_SSL|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)|SSL|CERT/.test(code)) {
     return new Fault('tls', `no trusted connection to ${host} (${code}); check ${protocol}// and NODE_EXTRA_CA_CERTS`, {

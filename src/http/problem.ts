@@ -62,14 +62,14 @@ export function quote(text: string): string {
 }
 
 const moneyCodes =
-  /insufficient_quota|credit_balance|spend_limit|usage_limit_exceeded|billing|insufficient_(?:balance|funds|credits)|payment_required/i
+  /insufficient_quota|credit[_ ]balance|spend_limit|usage_limit_exceeded|billing|insufficient_(?:balance|funds|credits)|payment_required/i
 const contextWords =
   /context_length|exceed_context|context (?:length|size|window)|maximum context|prompt is too long|too many tokens|input length exceeds/i
 const keyWords = /(?:incorrect|invalid|missing|no) (?:x-)?api[ _-]?key|api[ _]?key[ _](?:not valid|invalid)/i
 const modelWords =
   /model_not_found|deploymentnotfound|model .*(?:does not exist|not found|not exist|not available|is not supported)|unknown model|no such model|invalid model/i
 const pathWords =
-  /^not found$|^not found$|^file not found|file not found|invalid url|unknown (?:path|route|endpoint|url)|page not found|no route|cannot (?:get|post)/i
+  /^not found$|file not found|invalid url|unknown (?:path|route|endpoint|url)|page not found|no route|cannot (?:get|post)/i
 const filterWords = /content_filter|content_policy|responsibleaipolicyviolation/i
 
 /**
@@ -144,7 +144,7 @@ function classify(status: number, { message = '', type = '', code = '', param = 
     return contextWords.test(words) ? final('context_length') : passing('provider_error')
   }
   if (keyWords.test(words)) return final('authentication')
-  if (moneyCodes.test(`${type} ${code}`)) return final('quota')
+  if (moneyCodes.test(`${type} ${code}`) || /credit balance is too low/i.test(words)) return final('quota')
   if (status === 403) return final('permission')
   if (filterWords.test(words)) return final('content_filter')
   if (contextWords.test(words)) return final('context_length')
@@ -190,14 +190,14 @@ export function requestIdOf(headers: Readonly<Record<string, string>>): string |
 /**
  * Milliseconds that the provider asks us to wait. A value that is no plain number of seconds and no date ahead is
  * ignored, so that a header can lengthen our own wait and never shorten it. A date is read against the response's own
- * clock, not ours.
+ * clock, and against ours only where it does not tell.
  */
 export function retryAfterMs(headers: Readonly<Record<string, string>>): number | undefined {
   const plain = (value: string | undefined, unit: number) =>
     value !== undefined && /^\d{1,10}(?:\.\d+)?$/.test(value) ? Number(value) * unit : undefined
   const counted = plain(headers['retry-after-ms'], 1) ?? plain(headers['retry-after'], 1000)
   if (counted !== undefined) return counted
-  const until = dateOf(headers['retry-after']) - dateOf(headers['date'])
+  const until = dateOf(headers['retry-after']) - (headers['date'] === undefined ? Date.now() : dateOf(headers['date']))
   return until > 0 ? until : undefined
 }
 

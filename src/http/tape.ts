@@ -33,14 +33,20 @@ const keptHeaders = new Set([
 ])
 const keptFamilies = /^(?:x-ratelimit|anthropic-ratelimit|openai-processing)/
 
+/** What takes keys out of what is kept: of a text, and of one in pieces. */
+export type Redaction = {
+  redact(text: string): string
+  redactStream(): { push(text: string): string; end(): string; readonly found: boolean }
+}
+
 /**
- * Keeps every exchange as a file of its own in a folder. What is written goes through `redact`; a folder that cannot be
+ * Keeps every exchange as a file of its own in a folder. What is written goes through the redaction; a folder that cannot be
  * written to is complained about once and costs no call.
  */
 export function createRecorder(
   send: Send,
   dir: string,
-  redact: (text: string) => string,
+  redaction: Redaction,
   complain: (sentence: string) => void,
 ): Send {
   let number = 0
@@ -51,7 +57,11 @@ export function createRecorder(
     const name = `${new Date().toISOString().replace(/[:.]/g, '-')}-${String(number).padStart(4, '0')}-${slug.slice(0, 80)}.json`
     try {
       mkdirSync(dir, { recursive: true })
-      writeFileSync(join(dir, name), `${redact(JSON.stringify(exchange, undefined, 1))}\n`, { flag: 'wx', mode: 0o600 })
+      writeFileSync(
+        join(dir, name),
+        `${redaction.redact(JSON.stringify(cleaned(exchange, redaction), undefined, 1))}\n`,
+        { flag: 'wx', mode: 0o600 },
+      )
     } catch {
       if (!broken) complain('GATEWAY_RECORD: the folder cannot be written to, so nothing is recorded')
       broken = true
@@ -94,6 +104,18 @@ async function* recorded(
   } finally {
     keep({ request, response })
   }
+}
+
+/** A key may be spread over two chunks. Keys are ASCII, so that bytes can be looked through as Latin-1. */
+function cleaned({ request, response }: Exchange, { redactStream }: Redaction): Exchange {
+  const stream = redactStream()
+  const last = response.chunks.length - 1
+  const chunks = response.chunks.map((chunk, at) => {
+    const text = stream.push(Buffer.from(bytesOf(chunk)).toString('latin1')) + (at === last ? stream.end() : '')
+    return chunkOf(Buffer.from(text, 'latin1'), chunk.afterMs)
+  })
+  // The boundaries are kept as they came unless a key had to be taken out.
+  return stream.found ? { request, response: { ...response, chunks } } : { request, response }
 }
 
 function chunkOf(bytes: Uint8Array, afterMs: number): Chunk {

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { Send } from './message.ts'
+import type { Limits, Send } from './message.ts'
 
 /**
  * Ends a request that has gone silent: before its first byte, or between two. Time in which nobody asks for bytes does
@@ -8,6 +8,7 @@ import type { Send } from './message.ts'
 export function withTimeouts(send: Send): Send {
   return async (request, signal) => {
     const { firstByteMs, idleMs } = request.limits
+    const startedMs = performance.now()
     const silence = new AbortController()
     const passOn = () => silence.abort(signal.reason)
     if (signal.aborted) passOn()
@@ -22,7 +23,7 @@ export function withTimeouts(send: Send): Send {
     try {
       const response = await send(request, silence.signal)
       clearTimeout(firstByte)
-      return { ...response, body: watched(response.body, idleMs, silence, release) }
+      return { ...response, body: watched(response.body, { firstByteMs, idleMs }, startedMs, silence, release) }
     } catch (error) {
       release()
       throw error
@@ -32,29 +33,45 @@ export function withTimeouts(send: Send): Send {
 
 async function* watched(
   body: AsyncIterable<Uint8Array>,
-  idleMs: number,
+  { firstByteMs, idleMs }: Limits,
+  startedMs: number,
   silence: AbortController,
   release: () => void,
 ): AsyncGenerator<Uint8Array> {
   let waiting = true
-  // One timer, pushed back by each chunk: cheaper than one a chunk.
-  const idle = setTimeout(() => {
-    if (waiting) silence.abort(silent(`fell silent for ${idleMs / 1000} s in the middle of its answer`, 'idle'))
-    else idle.refresh()
-  }, idleMs)
+  const start = (ms: number, expire: () => void): NodeJS.Timeout => {
+    const timer = setTimeout(() => (waiting ? expire() : timer.refresh()), ms)
+    return timer
+  }
+  // A head is quickly sent: the patience for a first byte lasts until there is one of the body.
+  let timer = start(Math.max(1, firstByteMs - (performance.now() - startedMs)), () =>
+    silence.abort(silent(`did not begin to answer within ${firstByteMs / 1000} s`, 'first_byte')),
+  )
+  let begun = false
   try {
     for await (const chunk of body) {
       waiting = false
+      if (!begun) {
+        begun = true
+        clearTimeout(timer)
+        // One timer from here on, pushed back by each chunk: cheaper than one a chunk.
+        timer = start(idleMs, () =>
+          silence.abort(silent(`fell silent for ${idleMs / 1000} s in the middle of its answer`, 'idle')),
+        )
+      }
       yield chunk
       waiting = true
-      idle.refresh()
+      timer.refresh()
     }
   } finally {
-    clearTimeout(idle)
+    clearTimeout(timer)
     release()
   }
 }
 
 function silent(what: string, cause: string): Fault {
-  return new Fault('timeout', `it ${what} (TIMEOUT moves this limit)`, { cause, retryable: true })
+  return new Fault('timeout', `it ${what} (TIMEOUT, or the provider's own timeout, moves this limit)`, {
+    cause,
+    retryable: true,
+  })
 }

@@ -33,7 +33,7 @@ function createListTools(toolbox: Toolbox): Methods['listTools'] {
 
 /** Runs a tool, reports its progress to whoever sent a token, and returns its result. */
 function createCallTool(toolbox: Toolbox): Method {
-  const activeTokens = new Set<ProgressToken>()
+  const activeTokens = new Map<ProgressToken, Exchange>()
 
   return (params, exchange) => {
     const { name, arguments: args = {} } = params
@@ -52,8 +52,10 @@ function createCallTool(toolbox: Toolbox): Method {
     const token = progressToken(params)
     if (token === undefined) return run(toolbox, name, args, exchange)
     if (activeTokens.has(token)) throw new RpcError(invalidParams, 'Invalid params: this progress token is in use')
-    activeTokens.add(token)
-    const free = () => activeTokens.delete(token)
+    activeTokens.set(token, exchange)
+    const free = () => {
+      if (activeTokens.get(token) === exchange) activeTokens.delete(token)
+    }
     // A cancelled call may take a moment to end; its token is free at once, as its id is.
     exchange.signal.addEventListener('abort', free, { once: true })
     return run(toolbox, name, args, exchange, token).finally(free)

@@ -21,6 +21,8 @@ const maxModels = 10_000
 const maxPages = 50
 const maxAlike = 3
 /** A name goes into results that a model reads: one that could pass for a sentence is left out. */
+const decentWords = /^[\w./:@+~ -]{1,64}$/
+const maxWords = 32
 const decentName = /^[\w./:@+~-]{1,128}$/
 
 export function createDirectory(
@@ -42,7 +44,7 @@ export function createDirectory(
       for await (const event of ask({ kind: 'models', provider, timeoutMs, after }, signal)) {
         if (event.type === 'next-page') next = event.after
         else if (event.type === 'model' && decentName.test(event.model.name) && models.size < maxModels) {
-          models.set(event.model.name, event.model)
+          models.set(event.model.name, decent(event.model))
         }
       }
       // A page that leads back to itself would have no end.
@@ -61,7 +63,9 @@ export function createDirectory(
     if (since !== undefined && now() - since < silentMs) return []
     try {
       return fresh(provider) ?? (await fetch(provider, signal, maxLookupMs))
-    } catch {
+    } catch (error) {
+      // A caller that has gone says nothing about the provider.
+      if (signal.aborted) throw error
       silentSince.set(provider, now())
       return []
     }
@@ -81,5 +85,14 @@ export function createDirectory(
       const models = await listSoon(provider, signal)
       return models.some(({ name }) => name === model)
     },
+  }
+}
+
+/** The other words of a list are held to the same: short, visible, and few. */
+function decent({ ownedBy, capabilities, ...model }: ModelInfo): ModelInfo {
+  return {
+    ...model,
+    ...(ownedBy !== undefined && decentWords.test(ownedBy) ? { ownedBy } : {}),
+    ...(capabilities ? { capabilities: capabilities.filter((word) => decentName.test(word)).slice(0, maxWords) } : {}),
   }
 }

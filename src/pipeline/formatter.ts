@@ -63,7 +63,7 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
           served = event
           break
         case 'response':
-          answeredAs = event.model ?? answeredAs
+          answeredAs = wordOf(event.model) ?? answeredAs
           requestId = event.requestId ?? requestId
           break
         case 'usage':
@@ -76,6 +76,7 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
           object = event.value
           break
         case 'step':
+          firstTokenMs ??= elapsed(startedMs, now)
           if (streaming) yield {}
           break
         case 'finish':
@@ -93,7 +94,7 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
       ...(object === undefined ? {} : { object }),
       ...(toolCalls.length > 0 ? { toolCalls } : {}),
       finishReason: finish.reason,
-      ...(finish.raw === undefined ? {} : { rawFinishReason: finish.raw }),
+      ...(finish.raw === undefined ? {} : { rawFinishReason: wordOf(finish.raw) ?? '' }),
       ...(usage ? { usage } : {}),
       ...(warnings.length > 0 ? { warnings } : {}),
       timing: { totalMs: elapsed(startedMs, now), ...(firstTokenMs === undefined ? {} : { firstTokenMs }) },
@@ -107,6 +108,13 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
   } catch (error) {
     return formatFault(error, elapsed(startedMs, now), texts.join(''))
   }
+}
+
+const maxWordChars = 256
+
+/** A name that the provider gives to something: bounded, because it is the provider's. */
+function wordOf(name: string | undefined): string | undefined {
+  return name?.slice(0, maxWordChars)
 }
 
 /** What a model makes up must not nest deeper than a client can be expected to read. */
@@ -144,7 +152,7 @@ export async function formatEmbedding(ask: EmbedAsk, { events, now }: Answering)
     for await (const event of events) {
       if (event.type === 'embedding') embeddings[event.index] = event.embedding
       else if (event.type === 'served') served = event
-      else if (event.type === 'response') answeredAs = event.model
+      else if (event.type === 'response') answeredAs = wordOf(event.model)
       else if (event.type === 'usage') usage = event.usage
       else if (event.type === 'warning') warnings.push(event.message)
     }

@@ -33,9 +33,9 @@ export type EmbeddingArguments = {
 }
 
 export function parseCompletion(args: CompletionArguments): ChatAsk | TextAsk {
-  const { model, maxTokens, temperature, topP, stop, seed, options, timeout } = args
+  const { maxTokens, temperature, topP, stop, seed, options, timeout } = args
   const common = {
-    model,
+    model: modelName(args.model),
     options,
     maxTokens,
     temperature,
@@ -83,13 +83,27 @@ export function parseCompletion(args: CompletionArguments): ChatAsk | TextAsk {
     reasoningEffort: args.reasoningEffort,
     responseSchema: args.responseSchema,
     tools,
-    toolChoice: tools === undefined ? undefined : toolChoice,
+    toolChoice,
   }
+}
+
+/** Of a length that a name can have, and sendable: it goes into paths and sentences. */
+function modelName(name: string | undefined): string | undefined {
+  if (name !== undefined && (name.length > 256 || /[\p{Cc}\p{Cs}]/u.test(name))) {
+    throw invalid('model must be a name of at most 256 characters, none of them invisible')
+  }
+  return name
 }
 
 export function parseEmbedding({ model, input, dimensions, encoding = 'float' }: EmbeddingArguments): EmbedAsk {
   if (input.some((item) => item === '')) throw invalid('input must not hold an empty string')
-  return { kind: 'embed', model, input: input.map((item) => wellFormed(item, 'input')), dimensions, encoding }
+  return {
+    kind: 'embed',
+    model: modelName(model),
+    input: input.map((item) => wellFormed(item, 'input')),
+    dimensions,
+    encoding,
+  }
 }
 
 const roles: readonly string[] = ['system', 'developer', 'user', 'assistant', 'tool'] satisfies Role[]
@@ -146,9 +160,18 @@ function parseBlock(block: unknown, where: string): Part {
       const url = isObject(block['image_url']) ? block['image_url']['url'] : block['image_url']
       return imageAt(required(url, `${where}.image_url`), where)
     }
+    case 'input_audio':
+      return parseInputAudio(block['input_audio'], where)
+    case 'file':
+      return parseFile(block['file'], where)
+    case 'document':
+      return parseDocument(block, where)
     case 'resource':
       return parseResource(block['resource'], where)
     case 'resource_link':
+      if (typeof block['mimeType'] === 'string' && !block['mimeType'].startsWith('image/')) {
+        throw invalid(`${where} links to ${block['mimeType']}: only images can be linked, send the content itself`)
+      }
       return imageAt(required(block['uri'], `${where}.uri`), where)
     case 'tool_use':
       return parseToolUse(block, where)
@@ -176,6 +199,32 @@ function parseReasoning(block: unknown, where: string): Part {
 function parseSource(source: Loose, where: string): Part {
   if (source['type'] === 'url') return imageAt(required(source['url'], `${where}.source.url`), where)
   return binary('image', { data: source['data'], mimeType: source['media_type'] }, `${where}.source`)
+}
+
+/** OpenAI's audio: the format instead of the media type. */
+function parseInputAudio(audio: unknown, where: string): Part {
+  const { data, format } = isObject(audio) ? audio : ({} as Loose)
+  return binary('audio', { data, mimeType: `audio/${required(format, `${where}.input_audio.format`)}` }, where)
+}
+
+/** OpenAI's file: a data: URI. One that was uploaded there before means nothing elsewhere. */
+function parseFile(file: unknown, where: string): Part {
+  const { filename, file_data } = isObject(file) ? file : ({} as Loose)
+  const [, mimeType, data] =
+    /^data:([^;,]+);base64,([\s\S]*)$/.exec(required(file_data, `${where}.file.file_data`)) ?? []
+  return binary('file', { data, mimeType }, where, typeof filename === 'string' ? filename : undefined)
+}
+
+/** Anthropic's document, of bytes or of text. */
+function parseDocument({ source, title }: Loose, where: string): Part {
+  const { type, data, media_type } = isObject(source) ? source : ({} as Loose)
+  if (type === 'text') return text(required(data, `${where}.source.data`), where)
+  return binary(
+    'file',
+    { data, mimeType: media_type },
+    `${where}.source`,
+    typeof title === 'string' ? title : undefined,
+  )
 }
 
 function binary(type: 'image' | 'audio' | 'file', block: Loose, where: string, name?: string): Part {

@@ -7,16 +7,24 @@ import type { Route, Router } from './router.ts'
 import type { Translate } from './translator.ts'
 
 /** The hard end of every call that names none of its own, retries and waits included. */
-const defaultTotalMs = 600_000
+export const defaultTotalMs = 600_000
+
+/** Calls at once, each with a socket of its own; beyond, the system's own limits are near. */
+const maxActive = 1000
 
 /** Faults that another route would meet as well, or that leave no time for one. */
 const final = new Set(['invalid_request', 'context_length', 'content_filter', 'internal'])
 
-/** Router and Translator behind one Handle: the routes are tried in turn until one delivers its first event. */
 export type Parts = { router: Router; translate: Translate; directory: Directory; clock: Clock }
 
+/** Router and Translator behind one Handle: the routes are tried in turn until one delivers its first event. */
 export function createPipeline({ router, translate, directory, clock }: Parts): Handle {
+  let active = 0
   return async function* pipeline(ask, call) {
+    if (active >= maxActive) {
+      throw new Fault('busy', `${maxActive} calls are in progress already`, { retryable: true, retryAfterMs: 1000 })
+    }
+    active += 1
     const startedMs = clock.now()
     const limit = withDeadline(ask, call.signal)
     const attempted = { signal: limit.signal, deadline: startedMs + limit.totalMs }
@@ -24,11 +32,12 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
     try {
       const routes = await router.route(ask, limit.signal)
       for (const [at, route] of routes.entries()) {
+        const routedMs = clock.now()
         let delivered = false
         try {
           assertTakes(ask, route, directory)
           for await (const event of translate(ask, route, attempted)) {
-            if (!delivered) router.observe(route, clock.now() - startedMs)
+            if (!delivered) router.observe(route, clock.now() - routedMs)
             delivered = true
             yield event.type === 'served' ? { ...event, attempts: event.attempts + attempts } : event
           }
@@ -49,6 +58,7 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
         }
       }
     } finally {
+      active -= 1
       limit.release()
     }
   }

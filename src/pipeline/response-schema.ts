@@ -4,6 +4,9 @@ import { nestsDeeperThan } from '../depth.ts'
 
 const maxDepth = 128
 
+/** Patterns are the caller's and the text is a model's: together they can run for ever, so they are not run. */
+const unchecked = new Set(['pattern', 'patternProperties'])
+
 export type Reading = { value: unknown; warning?: string } | { problem: string }
 
 /** Parses a text as JSON and holds it against the caller's own JSON Schema. */
@@ -17,7 +20,10 @@ export function readAgainst(schema: Record<string, unknown>, text: string): Read
   if (nestsDeeperThan(value, maxDepth)) return { problem: `it nests deeper than ${maxDepth} levels` }
   try {
     const checked = fromJSONSchema(explicit(schema) as Parameters<typeof fromJSONSchema>[0]).safeParse(value)
-    if (checked.success) return { value }
+    if (checked.success)
+      return holds(schema, unchecked)
+        ? { value, warning: 'responseSchema holds patterns, which the gateway cannot check' }
+        : { value }
     const [issue] = checked.error.issues
     return { problem: `${issue?.path.join('.') || 'the value'}: ${issue?.message ?? 'does not fit'}` }
   } catch {
@@ -45,13 +51,23 @@ function explicit(schema: unknown): unknown {
   const isObject = properties !== undefined || names.length > 0
   const members = { ...Object.fromEntries(names.map((name) => [name, {}])), ...(properties as object | undefined) }
   return {
-    ...Object.fromEntries(Object.entries(rest).map(([keyword, inner]) => [keyword, explicit(inner)])),
+    ...Object.fromEntries(
+      Object.entries(rest)
+        .filter(([keyword]) => !unchecked.has(keyword))
+        .map(([keyword, inner]) => [keyword, explicit(inner)]),
+    ),
     ...(values === undefined ? {} : { enum: values }),
     ...(value === undefined ? {} : { const: value }),
     ...(isObject && rest['type'] === undefined ? { type: 'object' } : {}),
     ...(isObject ? { properties: explicitMembers(members) } : {}),
     ...(names.length > 0 ? { required: names } : {}),
   }
+}
+
+/** Whether any of the keywords stands anywhere in the schema. */
+function holds(schema: unknown, keywords: ReadonlySet<string>): boolean {
+  if (typeof schema !== 'object' || schema === null) return false
+  return Object.entries(schema).some(([keyword, inner]) => keywords.has(keyword) || holds(inner, keywords))
 }
 
 function explicitMembers(members: object): object {

@@ -16,8 +16,8 @@ export type Router = {
 
 /** Models that do something else than to chat, by words that their names carry everywhere. */
 const notForChat =
-  /embed|whisper|tts|dall-e|moderation|transcri|image|audio|realtime|sora|davinci|babbage|instruct$|rerank|guard|bge-/i
-const forEmbedding = /embed|bge-|e5-|minilm/i
+  /embed|whisper|tts|dall-e|moderation|transcri|image|audio|realtime|sora|davinci|babbage|turbo-instruct|rerank|guard|bge-/i
+const forEmbedding = /embed|bge-|e5-|gte-|mxbai|minilm/i
 /** How much a new observation weighs in the moving average of latencies. */
 const latencyWeight = 0.3
 
@@ -28,7 +28,7 @@ export function createRouter(config: Config, directory: Directory, random: () =>
   const defaults = config.defaultProviders.flatMap((name) => config.providers.get(name) ?? [])
 
   const routeTo = (provider: ProviderConfig, model: string): Route => {
-    if (provider.problem) throw new Fault('configuration', provider.problem)
+    if (provider.problem) throw new Fault('configuration', provider.problem, { provider: provider.name })
     const { name, baseUrl, headers, apiVersion, deployments } = provider
     const further = { ...(apiVersion ? { apiVersion } : {}), ...(deployments ? { deployments } : {}) }
     return { provider, target: { provider: name, model, baseUrl, headers, ...further } }
@@ -64,10 +64,11 @@ export function createRouter(config: Config, directory: Directory, random: () =>
   /** More than one where the configuration leaves open which of several is there. */
   const bare = async (name: string, signal: AbortSignal): Promise<readonly Route[]> => {
     if (providers.length > 1) {
-      const listed = await Promise.all(
-        providers.map((provider) => !provider.problem && directory.holds(provider.name, name, signal)),
-      )
-      const owner = providers.find((_, at) => listed[at]) ?? providers.find(({ preset }) => preset.owns?.test(name))
+      const lookups = providers.map((provider) => !provider.problem && directory.holds(provider.name, name, signal))
+      for (const lookup of lookups) void Promise.resolve(lookup).catch(() => {})
+      // Asked side by side and decided in order: one that is slow holds up only the names of those behind it.
+      for (const [at, provider] of providers.entries()) if (await lookups[at]) return [routeTo(provider, name)]
+      const owner = providers.find(({ preset }) => preset.owns?.test(name))
       if (owner) return [routeTo(owner, name)]
     }
     return defaults.map((provider) => routeTo(provider, name))
@@ -95,6 +96,7 @@ export function createRouter(config: Config, directory: Directory, random: () =>
     if (provider.defaultModel && ask.kind !== 'embed') return [routeTo(provider, provider.defaultModel)]
     const first = models.find(fits)?.name ?? (models.length === 1 ? models[0]?.name : undefined)
     if (first !== undefined) return [routeTo(provider, first)]
+    if (config.defaultModel !== undefined) return named(config.defaultModel, signal)
     throw new Fault(
       'invalid_request',
       `say which model: ${provider.name} lists none that suits this call (listModels shows what there is)`,

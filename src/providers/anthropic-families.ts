@@ -7,6 +7,12 @@ export type Manner = {
   samples: boolean
   /** Whether it takes temperature and top_p together. */
   samplesTwice: boolean
+  /** Whether the highest effort but one is known. */
+  knowsXhigh: boolean
+  /** Whether an answer can be held to a schema while it is written. */
+  structured: boolean
+  /** Whether a tool can be forced. */
+  canBeForced: boolean
 }
 
 /**
@@ -17,9 +23,14 @@ export type Manner = {
 export function mannerOf(model: string): Manner {
   const name = model.slice(model.lastIndexOf('/') + 1).toLowerCase()
   const generation = generationOf(name)
-  if (generation < 3.7) return { thinking: 'none', samples: true, samplesTwice: true }
-  if (generation < 4.6) return { thinking: 'budget', samples: true, samplesTwice: generation < 4.1 }
-  return { thinking: 'adaptive', samples: generation < 4.7, samplesTwice: false }
+  const common = {
+    knowsXhigh: generation >= 4.7,
+    structured: generation >= 4.5 || name.includes('opus-4-1'),
+    canBeForced: !/fable|mythos/.test(name),
+  }
+  if (generation < 3.7) return { ...common, thinking: 'none', samples: true, samplesTwice: true }
+  if (generation < 4.6) return { ...common, thinking: 'budget', samples: true, samplesTwice: generation < 4.1 }
+  return { ...common, thinking: 'adaptive', samples: generation < 4.7, samplesTwice: false }
 }
 
 /** `claude-3-7-sonnet-…` and `claude-opus-4-5-…` write it before or after the family; a date is not part of it. */

@@ -44,10 +44,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       name: typeof name === 'string' ? name : '',
       pieces: [],
       signature: [],
-      input,
+      input: type === 'redacted_thinking' ? data : input,
     }
     blocks.set(index, block)
-    if (type === 'redacted_thinking') yield { type: 'reasoning-block', block: { type, data } }
     if (typeof content['text'] === 'string') yield* piece(block, content['text'])
     if (typeof content['thinking'] === 'string') yield* piece(block, content['thinking'])
     if (typeof content['signature'] === 'string') block.signature.push(content['signature'])
@@ -120,11 +119,13 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   yield { type: 'finish', reason: finishReasonOf(stopReason, [...blocks.values()]), raw: stopReason }
 }
 
-/** What can only be told once a block is whole: signed thoughts and calls of tools. */
+/** What can only be told once a block is whole: thoughts, in the order in which they were sealed, and calls of tools. */
 function* finished(blocks: Iterable<Block>): Generator<Event> {
   for (const { type, id, name, pieces, signature, input } of blocks) {
     if (type === 'thinking') {
       yield { type: 'reasoning-block', block: { type, thinking: pieces.join(''), signature: signature.join('') } }
+    } else if (type === 'redacted_thinking') {
+      yield { type: 'reasoning-block', block: { type, data: input } }
     } else if (type === 'tool_use') {
       // The arguments come in pieces, or, without a stream, as the value itself; a call without any has neither.
       const whole = isObject(input) && Object.keys(input).length > 0 ? JSON.stringify(input) : '{}'

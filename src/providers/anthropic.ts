@@ -63,7 +63,13 @@ function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
   if (ask.maxTokens === undefined) {
     warnings.push(`maxTokens was set to ${thinking.maxTokens}: this provider requires a limit`)
   }
-  const format = ask.responseSchema && closedSchema(ask.responseSchema)
+  const format = ask.responseSchema && manner.structured ? closedSchema(ask.responseSchema) : undefined
+  if (ask.responseSchema && !format) {
+    messages.push(schemaAsWords(ask.responseSchema))
+    warnings.push(`responseSchema was sent as words: ${target.model} cannot be held to it`)
+  }
+  if (messages.length === 0)
+    throw new Fault('invalid_request', 'there is nothing to send: the messages hold no text, image or result')
   const outputConfig = {
     ...(thinking.effort === undefined ? {} : { effort: thinking.effort }),
     ...(format ? { format: { type: 'json_schema', schema: format.schema } } : {}),
@@ -97,6 +103,12 @@ function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
   }
 }
 
+/** An instruction behind the conversation; the answer is checked against the schema all the same. */
+function schemaAsWords(schema: Json): Json {
+  const text = `Answer with JSON alone that fits this JSON Schema: ${JSON.stringify(schema)}`
+  return { role: 'user', content: [{ type: 'text', text }] }
+}
+
 type Thinking = { on: boolean; field?: Json; effort?: string; maxTokens: number; warnings: string[] }
 
 function encodeThinking(
@@ -114,7 +126,7 @@ function encodeThinking(
     return {
       on: true,
       field: { type: 'adaptive', display: 'summarized' },
-      effort: efforts[reasoningEffort] ?? 'high',
+      effort: reasoningEffort === 'xhigh' && !manner.knowsXhigh ? 'high' : (efforts[reasoningEffort] ?? 'high'),
       maxTokens,
       warnings: [],
     }
@@ -159,13 +171,12 @@ function encodeChoice(
   manner: Manner,
   thinks: boolean,
 ): { field?: Json; warnings: string[] } {
-  if (tools === undefined || toolChoice === undefined) return { warnings: [] }
+  if (toolChoice === undefined) return { warnings: [] }
+  if (tools === undefined) return { warnings: ['toolChoice was left out: there are no tools to choose from'] }
   const forced = toolChoice !== 'auto' && toolChoice !== 'none'
-  if (forced && thinks && manner.thinking === 'budget') {
-    return {
-      field: { type: 'auto' },
-      warnings: ['toolChoice became auto: a tool cannot be forced while the model thinks'],
-    }
+  if (forced && (!manner.canBeForced || (thinks && manner.thinking === 'budget'))) {
+    const why = manner.canBeForced ? 'a tool cannot be forced while the model thinks' : 'this model cannot be forced'
+    return { field: { type: 'auto' }, warnings: [`toolChoice became auto: ${why}`] }
   }
   return { field: encodeToolChoice(toolChoice), warnings: [] }
 }

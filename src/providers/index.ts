@@ -25,6 +25,12 @@ export type Preset = {
   local: boolean
 }
 
+/** A port that one program is known by, on this machine or in a private network. */
+function nearby(port: number): RegExp {
+  const host = String.raw`localhost|127(?:\.\d+){3}|\[::1\]|10(?:\.\d+){3}|192\.168(?:\.\d+){2}|172\.(?:1[6-9]|2\d|3[01])(?:\.\d+){2}|host\.docker\.internal|[\w-]+`
+  return new RegExp(`^(?:http://)?(?:${host}):${port}(?:/|$)`)
+}
+
 /** A server that speaks OpenAI's dialect: turned on by its key, or by the URL where it runs on the user's own machine. */
 function alike(name: string, baseUrl: string, local = false): Preset {
   const { host } = new URL(baseUrl)
@@ -34,7 +40,8 @@ function alike(name: string, baseUrl: string, local = false): Preset {
     keyVariable: `${name}_API_KEY`,
     urlVariables: [`${name}_BASE_URL`],
     needsKey: !local,
-    isAt: local ? new RegExp(`:${host.split(':')[1]}(?:/|$)`) : new RegExp(`//${host.replaceAll('.', '\\.')}(?:/|$)`),
+    // A port alone does not say who listens.
+    isAt: local ? /^$/ : new RegExp(`^https://${host.replaceAll('.', '\\.')}(?:/|$)`),
     local,
   }
 }
@@ -76,7 +83,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     keyVariable: 'OLLAMA_API_KEY',
     urlVariables: ['OLLAMA_BASE_URL', 'OLLAMA_HOST'],
     needsKey: false,
-    isAt: /:11434(?:\/|$)/,
+    isAt: nearby(11434),
     foreignPath: /\/(?:v1|api)$/,
     local: true,
   },
@@ -86,7 +93,7 @@ export const presets: Readonly<Record<string, Preset>> = {
     keyVariable: 'LMSTUDIO_API_KEY',
     urlVariables: ['LMSTUDIO_BASE_URL', 'LMSTUDIO_HOST'],
     needsKey: false,
-    isAt: /:1234(?:\/|$)/,
+    isAt: nearby(1234),
     local: true,
   },
   openrouter: alike('OPENROUTER', 'https://openrouter.ai/api/v1'),

@@ -62,6 +62,8 @@ function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
     stream_options: { include_usage: true },
     ...ask.options,
   }
+  if (!hasTools && ask.toolChoice !== undefined)
+    warnings.push('toolChoice was left out: there are no tools to choose from')
   return { ...post(target, '/chat/completions', body, [...warnings, ...sampling.warnings]), slowStart: manner.reasons }
 }
 

@@ -134,7 +134,8 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet): Dispatcher
 
   const dispatchBatch = (values: unknown[]): void => {
     if (!handlers.acceptsBatches() || values.length === 0 || values.length > maxBatch) {
-      outlet.send(failure(undefined, new RpcError(invalidRequest, 'Invalid request: one message a line')))
+      const reason = handlers.acceptsBatches() ? `a batch holds 1 to ${maxBatch} messages` : 'one message a line'
+      outlet.send(failure(undefined, new RpcError(invalidRequest, `Invalid request: ${reason}`)))
       return
     }
     const responses: Response[] = []

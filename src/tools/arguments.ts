@@ -14,12 +14,19 @@ const spellings: Readonly<Record<string, string>> = {
 
 type Arguments = Record<string, unknown>
 
+const maxItems = 10_000
+
 /**
  * Reads a tool's arguments against its schema: takes the providers' spellings, and a lone string where the schema says a
  * list of strings. Throws an `invalid_request` that names the argument, and for an unknown one the nearest known name.
  */
 export function readArguments<S extends z.ZodMiniObject>(schema: S, args: unknown): z.infer<S> {
   const given = translate(schema, args as Arguments)
+  // Told before the schema looks at every item: millions of faulty ones would take it minutes.
+  const long = Object.keys(given).find(
+    (name) => Array.isArray(given[name]) && (given[name] as unknown[]).length > maxItems,
+  )
+  if (long !== undefined) throw new Fault('invalid_request', `${long} must not hold more than ${maxItems} items`)
   const parsed = schema.safeParse(given)
   if (parsed.success) return parsed.data as z.infer<S>
   const [issue] = parsed.error.issues
