@@ -28,6 +28,16 @@ const dated = { apiVersion: '2024-10-21' }
 const urls: { name: string; ask?: ChatAsk | TextAsk | EmbedAsk | ModelsAsk; more?: Partial<Target>; url: string }[] = [
   { name: 'chat', url: 'https://NAME.openai.azure.com/openai/v1/chat/completions' },
   {
+    name: 'a model without a chat endpoint',
+    more: { model: 'gpt-5-pro' },
+    url: 'https://NAME.openai.azure.com/openai/v1/responses',
+  },
+  {
+    name: 'a model without a chat endpoint, dated',
+    more: { model: 'thinker', deployments: { 'gpt-5-pro': 'thinker' }, ...dated },
+    url: 'https://NAME.openai.azure.com/openai/responses?api-version=2024-10-21',
+  },
+  {
     name: 'an endpoint that ends in /openai',
     more: { baseUrl: `${endpoint}/openai` },
     url: 'https://NAME.openai.azure.com/openai/v1/chat/completions',

@@ -5,7 +5,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import { Fault } from '../../src/errors.ts'
 import type { ChatAsk, ChatMessage, Part } from '../../src/gateway.ts'
 import type { EncodedRequest, Target } from '../../src/provider.ts'
-import { openai } from '../../src/providers/openai.ts'
+import { openai, openaiAlike } from '../../src/providers/openai.ts'
 
 /** What is sent in the dialect of OpenAI's chat completions; every body is held against the published schema. */
 
@@ -18,8 +18,7 @@ const say = (text: string): ChatMessage[] => [{ role: 'user', content: [{ type: 
 const chatAsk = (more: Partial<ChatAsk> = {}): ChatAsk => ({ kind: 'chat', messages: say('hi'), ...more })
 
 function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
-  assert.ok(openai.chat)
-  return openai.chat.encode(ask, target)
+  return openaiAlike.chat.encode(ask, target)
 }
 
 /** The body as it goes over the wire. */
@@ -549,4 +548,12 @@ test('the list of models', () => {
   assert.ok(openai.models)
   const encoded = openai.models.encode({ kind: 'models', provider: 'mine' }, elsewhere)
   assert.deepEqual([encoded.method, encoded.url, encoded.json], ['GET', 'https://llm.example.com/v1/models', undefined])
+})
+
+test('a model without a chat endpoint is asked at /responses, by OpenAI’s own dialect alone', () => {
+  const pro = { ...elsewhere, model: 'gpt-5-pro' }
+  const asked = chatAsk({ maxTokens: 50 })
+  assert.equal(openai.chat?.encode(asked, pro).url, `${elsewhere.baseUrl}/responses`)
+  assert.equal(openai.chat?.encode(asked, elsewhere).url, `${elsewhere.baseUrl}/chat/completions`)
+  assert.equal(openaiAlike.chat.encode(asked, pro).url, `${elsewhere.baseUrl}/chat/completions`)
 })

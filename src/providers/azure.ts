@@ -1,13 +1,12 @@
 import { Fault, type FaultCode } from '../errors.ts'
-import type { Event } from '../gateway.ts'
+import type { ChatAsk, Event } from '../gateway.ts'
 import { faultOfStatus, parseProblem } from '../http/problem.ts'
 import type { EncodedRequest, Provider, Target } from '../provider.ts'
 import { isObject, type Json } from './json.ts'
-import { openai } from './openai.ts'
-import { needsResponses } from './openai-responses.ts'
+import { encodeResponses, openaiAlike } from './openai.ts'
 import { decodeStream, readChatChoice, readTextChoice } from './openai-stream.ts'
 
-const { chat, text, embed, models } = openai
+const { chat, text, embed, models } = openaiAlike
 
 /**
  * Azure OpenAI: OpenAI's dialect at a resource of one's own. There are two surfaces (Microsoft's page on the lifecycle
@@ -17,29 +16,36 @@ const { chat, text, embed, models } = openai
 export const azure: Provider = {
   authorize: (key) => (isToken(key) ? { authorization: `Bearer ${key}` } : { 'api-key': key }),
   fault,
-  ...(chat && {
-    chat: {
-      encode: (ask, target) => relocated(chat.encode, ask, target, limitFor(target, ask.maxTokens)),
-      decode: (response) =>
-        decodeStream(response, (choice, calls) => [...filterWarnings(choice), ...readChatChoice(choice, calls)]),
-    },
-  }),
-  ...(text && {
-    text: {
-      encode: (ask, target) => relocated(text.encode, ask, datedOnly(target)),
-      decode: (response) => decodeStream(response, (choice) => [...filterWarnings(choice), ...readTextChoice(choice)]),
-    },
-  }),
-  ...(embed && { embed: { ...embed, encode: (ask, target) => relocated(embed.encode, ask, target) } }),
-  ...(models && {
-    models: {
-      ...models,
-      encode: (ask, target) => {
-        const baseUrl = isDated(target) ? `${rootOf(target)}/openai` : `${rootOf(target)}/openai/v1`
-        return withVersion(models.encode(ask, { ...target, baseUrl }), target)
-      },
-    },
-  }),
+  chat: {
+    encode: (ask, target) =>
+      relocatedResponses(ask, target) ?? relocated(chat.encode, ask, target, limitFor(target, ask.maxTokens)),
+    decode: (response) =>
+      decodeStream(response, (choice, calls) => [...filterWarnings(choice), ...readChatChoice(choice, calls)]),
+  },
+  text: {
+    encode: (ask, target) => relocated(text.encode, ask, datedOnly(target)),
+    decode: (response) => decodeStream(response, (choice) => [...filterWarnings(choice), ...readTextChoice(choice)]),
+  },
+  embed: { ...embed, encode: (ask, target) => relocated(embed.encode, ask, target) },
+  models: {
+    ...models,
+    encode: (ask, target) => withVersion(models.encode(ask, { ...target, baseUrl: surfaceOf(target) }), target),
+  },
+}
+
+/** Where everything is that is not below a deployment. */
+function surfaceOf(target: Target): string {
+  return isDated(target) ? `${rootOf(target)}/openai` : `${rootOf(target)}/openai/v1`
+}
+
+/** On both surfaces /responses stands beside the deployments, and the body names the one that is meant. */
+function relocatedResponses(ask: ChatAsk, target: Target): EncodedRequest | undefined {
+  const options = { model: deploymentOf(target), ...ask.options }
+  const encoded = encodeResponses(
+    { ...ask, options },
+    { ...target, baseUrl: surfaceOf(target), model: modelOf(target) },
+  )
+  return encoded && withVersion(encoded, target)
 }
 
 /** A token of Microsoft Entra is a JWT: three parts of base64url. A key of the resource has no dot. */
@@ -98,7 +104,7 @@ function segment(deployment: string): string {
 
 /** `/openai/v1` knows the newer name for every model of chat; a dated version may be older than the name. */
 function limitFor(target: Target, maxTokens: number | undefined): Json {
-  const renamed = !isDated(target) && !needsResponses(modelOf(target)) && maxTokens !== undefined
+  const renamed = !isDated(target) && maxTokens !== undefined
   return renamed ? { max_tokens: undefined, max_completion_tokens: maxTokens } : {}
 }
 

@@ -6,9 +6,9 @@ import { faultOfProblem, faultOfStatus, readProblem } from '../http/problem.ts'
 import type { Operation, Provider, Target } from '../provider.ts'
 import { countOf, isObject, type Json } from './json.ts'
 import { lmstudioTools } from './lmstudio-tools.ts'
-import { openai } from './openai.ts'
+import { openaiAlike } from './openai.ts'
 
-const { authorize, chat, text, embed } = openai
+const { authorize, chat, text, embed } = openaiAlike
 
 /**
  * LM Studio: OpenAI's dialect below `/v1`, and a surface of its own beside it that tells more of its models. Of that,
@@ -18,9 +18,9 @@ const { authorize, chat, text, embed } = openai
 export const lmstudio: Provider = {
   authorize,
   fault: (status, headers, body) => explained(faultOfStatus(status, headers, body)),
-  ...(chat && { chat: { ...adapted(chat), encode: (ask, target) => chat.encode(withPlainChoice(ask), atV1(target)) } }),
-  ...(text && { text: adapted(text) }),
-  ...(embed && { embed: adapted(embed) }),
+  chat: { ...adapted(chat), encode: (ask, target) => chat.encode(withPlainChoice(ask), atV1(target)) },
+  text: adapted(text),
+  embed: adapted(embed),
   tools: lmstudioTools,
   models: {
     encode: (_, target) => ({ method: 'GET', url: `${rootOf(target)}/api/v0/models`, headers: {}, warnings: [] }),

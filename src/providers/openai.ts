@@ -30,14 +30,19 @@ export const openaiAlike = {
   },
 } satisfies Provider
 
-/** OpenAI itself, with the services that only it has. */
-export const openai: Provider = { ...openaiAlike, tools: openaiTools }
+/** OpenAI itself: some of its models have no chat endpoint, and it has services that only it has. */
+export const openai: Provider = {
+  ...openaiAlike,
+  chat: { ...openaiAlike.chat, encode: (ask, target) => encodeResponses(ask, target) ?? encodeChat(ask, target) },
+  tools: openaiTools,
+}
+
+/** The request for a model that is only to be had at /responses, undefined for all others. */
+export function encodeResponses(ask: ChatAsk, target: Target): EncodedRequest | undefined {
+  return needsResponses(target.model) ? { ...responses.encode(ask, target), decode: responses.decode } : undefined
+}
 
 function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
-  // The host counts too: resellers and gateways offer these models at their chat endpoint.
-  if (isOpenAi(target) && needsResponses(target.model)) {
-    return { ...responses.encode(ask, target), decode: responses.decode }
-  }
   const manner = mannerOf(target.model, ask.reasoningEffort)
   const { messages, warnings } = encodeMessages(ask.messages, manner.reasoningFamily)
   const sampling = encodeSampling(ask, target, manner)
