@@ -32,17 +32,18 @@ const rules: Readonly<Record<string, Rule>> = {
   errors: {},
   gateway: {},
   tool: {},
-  depth: {},
+  json: {},
   nearest: {},
   schema: {},
   handle: { types: ['gateway', 'tool'] },
   provider: { types: ['errors', 'gateway', 'http/message'] },
-  rpc: {},
-  mcp: { values: ['rpc', 'depth'], types: ['tool'] },
+  rpc: { values: ['json'] },
+  mcp: { values: ['rpc', 'json'], types: ['tool'] },
   transports: { values: ['rpc'] },
   http: { values: ['errors'] },
   providers: {
     values: [
+      'json',
       'errors',
       'gateway',
       'provider',
@@ -50,15 +51,15 @@ const rules: Readonly<Record<string, Rule>> = {
     ],
   },
   pipeline: {
-    values: ['http', 'depth', 'nearest', 'errors', 'gateway', 'handle', 'provider'],
+    values: ['http', 'json', 'nearest', 'errors', 'gateway', 'handle', 'provider'],
     types: ['config', 'secrets'],
   },
   tools: {
-    values: ['pipeline', 'nearest', 'schema', 'tool', 'handle', 'provider', 'gateway', 'errors'],
+    values: ['pipeline', 'json', 'nearest', 'schema', 'tool', 'handle', 'provider', 'gateway', 'errors'],
     types: ['config'],
   },
   extensions: {
-    values: ['pipeline', 'depth', 'tool', 'handle', 'provider', 'gateway', 'errors'],
+    values: ['pipeline', 'json', 'tool', 'handle', 'provider', 'gateway', 'errors'],
     types: ['config', 'log', 'secrets'],
   },
 }
@@ -83,7 +84,7 @@ const packages: Readonly<Record<string, string[]>> = {
 
 /** What the program may load before its first answer, main.ts and all that it loads with it. */
 const wireBuiltins = ['node:buffer', 'node:stream']
-const wireRooms = ['main', 'rpc', 'mcp', 'transports', 'tools/declarations', 'depth', 'tool']
+const wireRooms = ['main', 'rpc', 'mcp', 'transports', 'tools/declarations', 'json', 'tool']
 
 type Wall = { name: string; pattern: RegExp; allowed(file: string): boolean; but?: RegExp }
 const walls: readonly Wall[] = [

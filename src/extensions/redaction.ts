@@ -1,6 +1,6 @@
-import { nestsDeeperThan } from '../depth.ts'
 import type { Event } from '../gateway.ts'
 import type { Middleware } from '../handle.ts'
+import { nestsDeeperThan } from '../json.ts'
 import type { Secrets, StreamRedaction } from '../secrets.ts'
 
 const maxDepth = 128

@@ -1,6 +1,6 @@
-import { nestsDeeperThan } from '../depth.ts'
+import { isObject, nestsDeeperThan } from '../json.ts'
 import type { Exchange } from '../rpc/dispatcher.ts'
-import { invalidParams, isObject, type Params, RpcError } from '../rpc/message.ts'
+import { invalidParams, type Params, RpcError } from '../rpc/message.ts'
 import type { Tool, ToolDeclaration, ToolResult } from '../tool.ts'
 import type { Method } from './era.ts'
 import { createReporter, type ProgressToken } from './progress.ts'
@@ -78,17 +78,23 @@ async function run(
       if (step.done) return step.value
       reporter?.step(step.value.message)
       // The slow reader slows the provider: nothing is asked for that could not be passed on.
-      if (exchange.congested()) await Promise.race([exchange.drained(), aborted(exchange.signal)])
+      if (exchange.congested()) await drainedOrAborted(exchange)
     }
   } finally {
     reporter?.close()
   }
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** Waits for the reader, or for nobody any more once the call is interrupted. */
+function drainedOrAborted({ drained, signal }: Exchange): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve()
-    else signal.addEventListener('abort', () => resolve(), { once: true })
+    const done = () => {
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    if (signal.aborted) return resolve()
+    signal.addEventListener('abort', done, { once: true })
+    void drained().then(done)
   })
 }
 

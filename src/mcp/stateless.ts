@@ -1,4 +1,5 @@
-import { invalidParams, isObject, methodNotFound, type Request, RpcError } from '../rpc/message.ts'
+import { isObject } from '../json.ts'
+import { invalidParams, methodNotFound, type Request, RpcError } from '../rpc/message.ts'
 import { after, type Era, type Method, type ServerInfo } from './era.ts'
 import type { Methods } from './methods.ts'
 

@@ -1,6 +1,6 @@
-import { nestsDeeperThan } from '../depth.ts'
 import { Fault, type FaultCode } from '../errors.ts'
 import type { EmbedAsk, Event, FinishReason, Usage } from '../gateway.ts'
+import { isObject, nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
 /** Events to progress and to the result that the caller sees. */
@@ -120,15 +120,11 @@ function wordOf(name: string | undefined): string | undefined {
 /** What a model makes up must not nest deeper than a client can be expected to read. */
 const maxDepth = 128
 
-function isPlainObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
 function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: string[]) {
   const { id, name, argumentsText } = event
   try {
     const value: unknown = argumentsText.trim() === '' ? {} : JSON.parse(argumentsText)
-    if (isPlainObject(value) && !nestsDeeperThan(value, maxDepth)) {
+    if (isObject(value) && !nestsDeeperThan(value, maxDepth)) {
       return { id, name, arguments: value as Record<string, unknown> }
     }
   } catch {

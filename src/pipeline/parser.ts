@@ -1,9 +1,10 @@
 import { Fault } from '../errors.ts'
 import type { ChatAsk, ChatMessage, EmbedAsk, Part, Role, TextAsk, ToolSpec } from '../gateway.ts'
+import { isObject, type Json } from '../json.ts'
 
 /** Tool arguments to asks: what they mean. The tools' schemas have already said that they are well-formed. */
 
-type Loose = Record<string, unknown>
+type Loose = Json
 
 export type CompletionArguments = {
   model?: string | undefined
@@ -315,10 +316,6 @@ function parseJson(value: string, where: string): unknown {
   } catch {
     throw invalid(`${where} is not valid JSON`)
   }
-}
-
-function isObject(value: unknown): value is Loose {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function invalid(message: string): Fault {

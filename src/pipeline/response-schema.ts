@@ -1,6 +1,6 @@
 // Loaded when a call brings a schema: zod's reader of JSON Schema is not part of the smaller zod that all else uses.
 import { fromJSONSchema } from 'zod'
-import { nestsDeeperThan } from '../depth.ts'
+import { nestsDeeperThan } from '../json.ts'
 
 const maxDepth = 128
 

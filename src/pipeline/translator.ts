@@ -8,7 +8,8 @@ import type { Secrets } from '../secrets.ts'
 import { createLessons } from './lessons.ts'
 import type { Route } from './router.ts'
 
-export type Attempted = { signal: AbortSignal /** On the clock. */; deadline: number }
+/** What bounds an attempt; the deadline is a time of the clock. */
+export type Attempted = { signal: AbortSignal; deadline: number }
 
 /** Answers an ask at one route. The first event that comes out commits: what fails before it is tried again. */
 export type Translate = (ask: Ask, route: Route, attempted: Attempted) => AsyncGenerator<Event>

@@ -4,7 +4,8 @@ import type { ProviderTool } from '../provider.ts'
 import { decodeMessage } from './anthropic-stream.ts'
 import { decodeResult, post, stringOf, text } from './provider-tools.ts'
 
-const versionHeader = { 'anthropic-version': '2023-06-01' }
+/** Still the only version of its API. */
+export const versionHeader = { 'anthropic-version': '2023-06-01' }
 
 /** Anthropic's services beside its models' words (API reference: count_tokens, web search tool). */
 export const anthropicTools: Readonly<Record<string, ProviderTool>> = {

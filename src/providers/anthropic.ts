@@ -7,7 +7,7 @@ import type { EncodedRequest, Provider, Target } from '../provider.ts'
 import { type Manner, mannerOf } from './anthropic-families.ts'
 import { encodeConversation, encodeToolChoice, encodeTools } from './anthropic-messages.ts'
 import { decodeMessage } from './anthropic-stream.ts'
-import { anthropicTools } from './anthropic-tools.ts'
+import { anthropicTools, versionHeader } from './anthropic-tools.ts'
 import { countOf, isObject, type Json } from './json.ts'
 import { closedSchema } from './response-format.ts'
 
@@ -27,8 +27,6 @@ export const anthropic: Provider = {
     decode: decodeModels,
   },
 }
-
-const versionHeader = { 'anthropic-version': '2023-06-01' }
 
 /** The API wants a limit with every request; enough for a long answer, and within what every model allows. */
 const defaultMaxTokens = 4096

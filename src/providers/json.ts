@@ -1,11 +1,16 @@
+import { isObject, type Json } from '../json.ts'
+
+export { isObject, type Json }
+
 /** Narrow readers for JSON that a server sent: what is not of the expected type counts as absent. */
-
-export type Json = Record<string, unknown>
-
-export function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
 
 export function countOf(value: unknown): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined
+}
+
+/** A vector as the base64 of little-endian 32-bit floats, the form in which OpenAI's embeddings can be had. */
+export function encodeFloats(numbers: readonly number[]): string {
+  const bytes = Buffer.alloc(numbers.length * 4)
+  for (const [at, value] of numbers.entries()) bytes.writeFloatLE(value, at * 4)
+  return bytes.toString('base64')
 }

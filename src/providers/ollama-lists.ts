@@ -3,7 +3,7 @@ import type { EmbedAsk, Event, ModelInfo } from '../gateway.ts'
 import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { requestIdOf } from '../http/problem.ts'
-import { countOf, isObject, type Json } from './json.ts'
+import { countOf, encodeFloats, isObject, type Json } from './json.ts'
 import { faultOfLine } from './ollama-faults.ts'
 
 /** The answers of Ollama that are one JSON document: embeddings and the list of models. */
@@ -33,12 +33,6 @@ function readNumbers(value: unknown): number[] {
 }
 
 /** The server knows numbers alone; base64 holds little-endian 32-bit floats, as OpenAI's API has it. */
-function encodeFloats(numbers: readonly number[]): string {
-  const bytes = Buffer.alloc(numbers.length * 4)
-  for (const [at, value] of numbers.entries()) bytes.writeFloatLE(value, at * 4)
-  return bytes.toString('base64')
-}
-
 /** What each model can do and how long its context is, new servers say in the list itself. */
 export async function* decodeModels(response: HttpResponse): AsyncGenerator<Event> {
   // Until May 2024 a server without any model listed null (ollama/ollama#4424).

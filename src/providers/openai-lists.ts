@@ -3,7 +3,7 @@ import type { EmbedAsk, Event, ModelInfo } from '../gateway.ts'
 import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
-import { countOf, isObject, type Json } from './json.ts'
+import { countOf, encodeFloats, isObject, type Json } from './json.ts'
 import { readUsage } from './openai-usage.ts'
 
 /** The answers of the OpenAI dialect that are one JSON document: embeddings and the list of models. */
@@ -43,11 +43,7 @@ function toNumbers(embedding: unknown): number[] {
 }
 
 function toBase64(embedding: unknown): string {
-  if (typeof embedding === 'string') return embedding
-  const numbers = toNumbers(embedding)
-  const bytes = Buffer.alloc(numbers.length * 4)
-  for (const [at, value] of numbers.entries()) bytes.writeFloatLE(value, at * 4)
-  return bytes.toString('base64')
+  return typeof embedding === 'string' ? embedding : encodeFloats(toNumbers(embedding))
 }
 
 function badEmbedding(): Fault {

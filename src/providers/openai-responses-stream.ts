@@ -1,6 +1,6 @@
 import { Fault } from '../errors.ts'
 import type { Event, FinishReason, Usage } from '../gateway.ts'
-import { readJson } from '../http/body.ts'
+import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, type Problem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
@@ -118,14 +118,14 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     }
   }
 
-  if ((headers['content-type'] ?? '').includes('application/json')) {
-    const body = await readJson(response)
-    if (!isObject(body) || !(body['error'] || Array.isArray(body['output']))) throw badPiece()
-    whole = body
-    status = typeof body['status'] === 'string' ? body['status'] : 'completed'
+  const told = await tellWhole(response)
+  if (told.whole) {
+    const answer = await readJson({ ...response, body: told.body })
+    if (!isObject(answer) || !(answer['error'] || Array.isArray(answer['output']))) throw badPiece()
+    whole = answer
+    status = typeof answer['status'] === 'string' ? answer['status'] : 'completed'
   } else {
-    assertNoWebPage(headers)
-    stream: for await (const events of readEvents(response.body)) {
+    stream: for await (const events of readEvents(told.body)) {
       for (const { event: name, data } of events) {
         if (data.startsWith('[DONE]')) break stream
         const event = parsed(data)
@@ -199,14 +199,6 @@ function faultOf(problem: Problem, headers: Readonly<Record<string, string>>): F
   const word = problem.code ?? problem.type ?? ''
   const type = word === 'too_many_requests' ? 'rate_limit_error' : ourFault.test(word) ? 'invalid_request_error' : ''
   return faultOfProblem({ ...problem, ...(type === '' ? {} : { type }) }, headers)
-}
-
-function assertNoWebPage(headers: Readonly<Record<string, string>>): void {
-  if ((headers['content-type'] ?? '').includes('text/html')) {
-    throw new Fault('invalid_response', 'it answered with a web page: check the base URL and any proxy', {
-      cause: 'bad_content_type',
-    })
-  }
 }
 
 function objectsOf(value: unknown): Json[] {

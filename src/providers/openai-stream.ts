@@ -107,9 +107,8 @@ export function readChatChoice(choice: Json, calls: ToolCalls): Event[] {
   for (const fragment of Array.isArray(fragments) ? fragments : []) calls.add(fragment)
   if (isObject(call)) calls.add({ index: 0, function: call })
   const events: Event[] = []
-  for (const thought of [message['reasoning_content'] || message['reasoning'] || message['thinking']]) {
-    if (typeof thought === 'string' && thought !== '') events.push({ type: 'reasoning-delta', text: thought })
-  }
+  const thought = message['reasoning_content'] || message['reasoning'] || message['thinking']
+  if (typeof thought === 'string' && thought !== '') events.push({ type: 'reasoning-delta', text: thought })
   for (const part of Array.isArray(content) ? content : [content]) events.push(...readContent(part))
   // A refusal is the model's answer, and the only text there is.
   events.push(...readContent(refusal))

@@ -1,3 +1,5 @@
+import { isObject } from '../json.ts'
+
 /** JSON-RPC 2.0 messages, as MCP narrows them: ids are strings or integers, params are objects. */
 
 export type Id = string | number
@@ -39,10 +41,6 @@ export type Incoming =
 
 export function isId(value: unknown): value is Id {
   return typeof value === 'string' ? value.length <= maxIdLength : Number.isSafeInteger(value)
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /**

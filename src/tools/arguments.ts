@@ -1,4 +1,5 @@
 import { Fault } from '../errors.ts'
+import { isObject } from '../json.ts'
 import { nearest } from '../nearest.ts'
 import { z } from '../schema.ts'
 
@@ -99,8 +100,4 @@ function unknown(schema: z.ZodMiniObject, name: string): string {
 function sentence(issue: z.core.$ZodIssue | undefined): string {
   const where = issue?.path.join('.') || 'the arguments'
   return `${where}: ${issue?.message ?? 'not understood'}`
-}
-
-function isObject(value: unknown): value is Arguments {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
