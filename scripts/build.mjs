@@ -1,11 +1,40 @@
-// Builds dist/: the wire tower as the program itself, and the chat tower as chunks that it loads after its first answer.
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+// Builds dist/: the wire tower as the program itself, and the rest as bundles that it loads after its first answer.
+import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
 const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8'))
 const program = 'dist/genai-gateway-mcp.mjs'
-const chat = './chat.mjs'
-const cli = './command.mjs'
+
+/** Bundles that are loaded on demand; each stands alone, so that none carries what only another needs. */
+const parts = {
+  chat: 'src/chat.ts',
+  command: 'src/cli/command.ts',
+  proxy: 'src/http/proxy.ts',
+  'response-schema': 'src/pipeline/response-schema.ts',
+}
+
+/** Imports of other bundles stay imports, of the file beside. */
+const apart = {
+  name: 'parts stay apart',
+  setup({ onResolve }) {
+    const names = Object.keys(parts).join('|')
+    onResolve({ filter: new RegExp(`^\\.{1,2}/(?:[a-z]+/)*(?:${names})\\.ts$`) }, ({ path, kind }) => {
+      const name = /([a-z-]+)\.ts$/.exec(path)[1]
+      return kind === 'dynamic-import' ? { path: `./${name}.mjs`, external: true } : undefined
+    })
+  },
+}
+
+/** The gateway speaks HTTP/1.1 alone: undici's HTTP/2 is left out, and with it the load of node:http2, eleven milliseconds. */
+const withoutHttp2 = {
+  name: 'without HTTP/2',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /client-h2\.js$/ }, () => ({ path: 'client-h2', namespace: 'left-out' }))
+    onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({
+      contents: "module.exports = () => { throw new Error('HTTP/2 is not part of this program') }",
+    }))
+  },
+}
 
 const common = {
   bundle: true,
@@ -33,28 +62,27 @@ const wire = await build({
     REQUIRED_NODE: JSON.stringify(/\d+\.\d+/.exec(engines.node)[0]),
   },
   metafile: true,
-  plugins: [
-    {
-      name: 'the other tower stays outside',
-      setup({ onResolve }) {
-        onResolve({ filter: /^\.\/chat\.ts$/ }, () => ({ path: chat, external: true }))
-        onResolve({ filter: /^\.\/cli\/command\.ts$/ }, () => ({ path: cli, external: true }))
-      },
-    },
-  ],
+  plugins: [apart],
 })
-const later = await build({
-  ...common,
-  entryPoints: { chat: 'src/chat.ts', command: 'src/cli/command.ts' },
-  chunkNames: 'chunk-[hash]',
-  splitting: true,
-  target: 'node22.19',
-  // CommonJS packages inside an ES module still ask for builtins by require.
-  banner: { js: "const require=process.getBuiltinModule('module').createRequire(import.meta.url);" },
-  metafile: true,
-})
-chmodSync(program, 0o755)
-for (const [file, { bytes }] of Object.entries({ ...wire.metafile.outputs, ...later.metafile.outputs })) {
-  console.log(`${String(Math.ceil(bytes / 1024)).padStart(6)} KB  ${file}`)
+const later = []
+for (const [name, path] of Object.entries(parts)) {
+  later.push(
+    await build({
+      ...common,
+      entryPoints: { [name]: path },
+      target: 'node22.19',
+      // CommonJS packages inside an ES module still ask for builtins by require.
+      banner: { js: "const require=process.getBuiltinModule('module').createRequire(import.meta.url);" },
+      // undici's own word for a bundle: its second parser, which is off, stays out.
+      define: { esbuildDetection: 'true' },
+      metafile: true,
+      plugins: [apart, withoutHttp2],
+    }),
+  )
 }
-if (process.argv.includes('--metafile')) writeFileSync('dist/meta.json', JSON.stringify(later.metafile))
+chmodSync(program, 0o755)
+for (const { metafile } of [wire, ...later]) {
+  for (const [file, { bytes }] of Object.entries(metafile.outputs)) {
+    console.log(`${String(Math.ceil(bytes / 1024)).padStart(6)} KB  ${file}`)
+  }
+}

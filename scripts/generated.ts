@@ -5,7 +5,7 @@ import { revisions } from '../src/mcp/handshake.ts'
 import { statelessVersions } from '../src/mcp/stateless.ts'
 import type { Provider } from '../src/provider.ts'
 import { presets } from '../src/providers/index.ts'
-import { z } from '../src/schema.ts'
+import * as z from '../src/schema.ts'
 import { declarationOf } from '../src/tools/definition.ts'
 import { definitions } from '../src/tools/index.ts'
 

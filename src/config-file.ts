@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { presets } from './providers/index.ts'
-import { z } from './schema.ts'
+import * as z from './schema.ts'
 
 const named = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const count = (least: number, most: number) => z.int().check(z.minimum(least), z.maximum(most))

@@ -1,7 +1,7 @@
 import { Fault } from '../errors.ts'
 import { isObject } from '../json.ts'
 import { nearest } from '../nearest.ts'
-import { z } from '../schema.ts'
+import * as z from '../schema.ts'
 
 /** The providers' own names for arguments, besides the same words in snake_case. */
 const spellings: Readonly<Record<string, string>> = {

@@ -5,7 +5,7 @@ import { elapsed, formatFault } from '../pipeline/formatter.ts'
 import { unknownProvider } from '../pipeline/router.ts'
 import { formatToolCall } from '../pipeline/tool-formatter.ts'
 import type { ProviderTool } from '../provider.ts'
-import { z } from '../schema.ts'
+import * as z from '../schema.ts'
 import type { Tool, ToolResult } from '../tool.ts'
 import { bindTool, type ToolDefinition } from './definition.ts'
 

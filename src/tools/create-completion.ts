@@ -2,7 +2,7 @@ import { finishReasons } from '../gateway.ts'
 import type { Handle } from '../handle.ts'
 import { formatCompletion } from '../pipeline/formatter.ts'
 import { parseCompletion } from '../pipeline/parser.ts'
-import { z } from '../schema.ts'
+import * as z from '../schema.ts'
 import type { Tool } from '../tool.ts'
 import { asksProvider, bindTool, type ToolDefinition } from './definition.ts'
 

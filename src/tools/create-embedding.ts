@@ -1,7 +1,7 @@
 import type { Handle } from '../handle.ts'
 import { formatEmbedding } from '../pipeline/formatter.ts'
 import { parseEmbedding } from '../pipeline/parser.ts'
-import { z } from '../schema.ts'
+import * as z from '../schema.ts'
 import type { Tool } from '../tool.ts'
 import { usage } from './create-completion.ts'
 import { asksProvider, bindTool, type ToolDefinition } from './definition.ts'

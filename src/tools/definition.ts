@@ -1,6 +1,6 @@
 import type { Call } from '../handle.ts'
 import { formatFault } from '../pipeline/formatter.ts'
-import { z } from '../schema.ts'
+import * as z from '../schema.ts'
 import type { Progress, Tool, ToolDeclaration, ToolResult } from '../tool.ts'
 import { readArguments } from './arguments.ts'
 

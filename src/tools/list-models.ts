@@ -3,7 +3,7 @@ import { Fault } from '../errors.ts'
 import type { Directory } from '../pipeline/directory.ts'
 import { elapsed, formatFault } from '../pipeline/formatter.ts'
 import { unknownProvider } from '../pipeline/router.ts'
-import { z } from '../schema.ts'
+import * as z from '../schema.ts'
 import type { Tool, ToolResult } from '../tool.ts'
 import { asksProvider, bindTool, type ToolDefinition } from './definition.ts'
 
