@@ -1,8 +1,6 @@
-import type { Event } from '../gateway.ts'
-import type { HttpResponse } from '../http/message.ts'
 import type { ProviderTool } from '../provider.ts'
 import { decodeMessage } from './anthropic-stream.ts'
-import { decodeResult, post, stringOf, text } from './provider-tools.ts'
+import { asResult, decodeResult, post, stringOf, text } from './provider-tools.ts'
 
 /** Still the only version of its API. */
 export const versionHeader = { 'anthropic-version': '2023-06-01' }
@@ -58,13 +56,6 @@ export const anthropicTools: Readonly<Record<string, ProviderTool>> = {
       }
       return { ...post(`${baseUrl}/v1/messages`, body, versionHeader), slowStart: true }
     },
-    decode: decodeSearch,
+    decode: (response) => asResult(decodeMessage(response)),
   },
-}
-
-async function* decodeSearch(response: HttpResponse): AsyncGenerator<Event> {
-  for await (const event of decodeMessage(response)) {
-    if (event.type === 'usage') yield { type: 'result', value: { usage: event.usage } }
-    yield event
-  }
 }

@@ -4,7 +4,7 @@ import type { HttpResponse } from '../http/message.ts'
 import type { EncodedRequest, ProviderTool, Target } from '../provider.ts'
 import { isObject } from './json.ts'
 import { responses } from './openai-responses.ts'
-import { decodeResult, post, readResult, stringOf, text } from './provider-tools.ts'
+import { asResult, decodeResult, post, readResult, stringOf, text } from './provider-tools.ts'
 
 /** OpenAI's services beside its models' words (OpenAPI document 2.3.0). The models are defaults, not the only ones. */
 export const openaiTools: Readonly<Record<string, ProviderTool>> = {
@@ -78,7 +78,7 @@ export const openaiTools: Readonly<Record<string, ProviderTool>> = {
       }),
       slowStart: true,
     }),
-    decode: (response) => responses.decode(response, { kind: 'chat', messages: [] }),
+    decode: (response) => asResult(responses.decode(response, { kind: 'chat', messages: [] })),
   },
 }
 
