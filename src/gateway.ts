@@ -12,6 +12,11 @@ export type Part =
   | { type: 'tool-use'; id: string; name: string; arguments: Record<string, unknown> }
   | { type: 'tool-result'; id: string; content: Part[]; isError: boolean }
 
+/** The words of a message alone, without what stands between them. */
+export function textOf(parts: readonly Part[]): string {
+  return parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
+}
+
 export type ChatMessage = { role: Role; content: Part[] }
 
 export type ToolSpec = {

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { Limits, Send } from './message.ts'
+import type { Send } from './message.ts'
 
 /**
  * Ends a request that has gone silent: before its first byte, or between two. Time in which nobody asks for bytes does
@@ -8,11 +8,11 @@ import type { Limits, Send } from './message.ts'
 export function withTimeouts(send: Send): Send {
   return async (request, signal) => {
     const { firstByteMs, idleMs } = request.limits
-    const startedMs = performance.now()
     const silence = new AbortController()
     const passOn = () => silence.abort(signal.reason)
     if (signal.aborted) passOn()
     signal.addEventListener('abort', passOn, { once: true })
+    // A head is quickly sent: the patience for a first byte lasts until there is one of the body.
     const firstByte = setTimeout(() => {
       silence.abort(silent(`did not begin to answer within ${firstByteMs / 1000} s`, 'first_byte'))
     }, firstByteMs)
@@ -20,10 +20,10 @@ export function withTimeouts(send: Send): Send {
       clearTimeout(firstByte)
       signal.removeEventListener('abort', passOn)
     }
+    const onIdle = () => silence.abort(silent(`fell silent for ${idleMs / 1000} s in the middle of its answer`, 'idle'))
     try {
       const response = await send(request, silence.signal)
-      clearTimeout(firstByte)
-      return { ...response, body: watched(response.body, { firstByteMs, idleMs }, startedMs, silence, release) }
+      return { ...response, body: watched(response.body, firstByte, { idleMs, onIdle }, release) }
     } catch (error) {
       release()
       throw error
@@ -33,38 +33,24 @@ export function withTimeouts(send: Send): Send {
 
 async function* watched(
   body: AsyncIterable<Uint8Array>,
-  { firstByteMs, idleMs }: Limits,
-  startedMs: number,
-  silence: AbortController,
+  firstByte: NodeJS.Timeout,
+  { idleMs, onIdle }: { idleMs: number; onIdle: () => void },
   release: () => void,
 ): AsyncGenerator<Uint8Array> {
   let waiting = true
-  const start = (ms: number, expire: () => void): NodeJS.Timeout => {
-    const timer = setTimeout(() => (waiting ? expire() : timer.refresh()), ms)
-    return timer
-  }
-  // A head is quickly sent: the patience for a first byte lasts until there is one of the body.
-  let timer = start(Math.max(1, firstByteMs - (performance.now() - startedMs)), () =>
-    silence.abort(silent(`did not begin to answer within ${firstByteMs / 1000} s`, 'first_byte')),
-  )
-  let begun = false
+  let idle: NodeJS.Timeout | undefined
   try {
     for await (const chunk of body) {
+      clearTimeout(firstByte)
       waiting = false
-      if (!begun) {
-        begun = true
-        clearTimeout(timer)
-        // One timer from here on, pushed back by each chunk: cheaper than one a chunk.
-        timer = start(idleMs, () =>
-          silence.abort(silent(`fell silent for ${idleMs / 1000} s in the middle of its answer`, 'idle')),
-        )
-      }
       yield chunk
       waiting = true
-      timer.refresh()
+      // One timer, pushed back by each chunk: cheaper than one a chunk.
+      idle ??= setTimeout(() => (waiting ? onIdle() : idle?.refresh()), idleMs)
+      idle.refresh()
     }
   } finally {
-    clearTimeout(timer)
+    clearTimeout(idle)
     release()
   }
 }

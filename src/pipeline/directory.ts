@@ -59,10 +59,12 @@ export function createDirectory(
 
   /** For a caller that waits for something else: the list if it is there soon, or an empty one. */
   const listSoon = async (provider: string, signal: AbortSignal): Promise<readonly ModelInfo[]> => {
+    const models = fresh(provider)
+    if (models) return models
     const since = silentSince.get(provider)
     if (since !== undefined && now() - since < silentMs) return []
     try {
-      return fresh(provider) ?? (await fetch(provider, signal, maxLookupMs))
+      return await fetch(provider, signal, maxLookupMs)
     } catch (error) {
       // A caller that has gone says nothing about the provider.
       if (signal.aborted) throw error

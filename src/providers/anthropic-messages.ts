@@ -1,4 +1,4 @@
-import type { ChatMessage, Part, ToolSpec } from '../gateway.ts'
+import { type ChatMessage, type Part, type ToolSpec, textOf } from '../gateway.ts'
 import type { Json } from './json.ts'
 
 /**
@@ -96,10 +96,6 @@ function encodeDocument(part: Extract<Part, { data: string }>, warnings: Set<str
 /** The server allows few characters; calls and results are rewritten alike, so that they still match. */
 function toolIdOf(id: string): string {
   return id.replace(/[^\w-]/g, '_') || '_'
-}
-
-function textOf(parts: readonly Part[]): string {
-  return parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
 }
 
 export function encodeTools(tools: readonly ToolSpec[]): Json[] {

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { ChatMessage, Part, ToolSpec } from '../gateway.ts'
+import { type ChatMessage, type Part, type ToolSpec, textOf } from '../gateway.ts'
 import type { Json } from './json.ts'
 
 /** Messages and tools in the shapes of OpenAI's chat completions (OpenAPI document 2.3.0, ChatCompletionRequestMessage). */
@@ -92,21 +92,19 @@ function encodePart(part: Part, warnings: Set<string>): Json | undefined {
       return undefined
     case 'tool-use':
     case 'tool-result':
-      warnings.add(
-        `a ${part.type === 'tool-use' ? 'tool_use' : 'tool_result'} block has no place in this role and was left out`,
-      )
+      warnings.add(misplaced(part))
       return undefined
   }
+}
+
+export function misplaced({ type }: Part): string {
+  return `a ${type.replace('-', '_')} block has no place in this role and was left out`
 }
 
 function audioFormat(mimeType: string): string {
   const subtype = mimeType.toLowerCase().replace(/^audio\/(?:x-|vnd\.)?/, '')
   const names: Readonly<Record<string, string>> = { mpeg: 'mp3', wave: 'wav' }
   return names[subtype] ?? subtype
-}
-
-function textOf(parts: readonly Part[]): string {
-  return parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
 }
 
 export function encodeTools(tools: readonly ToolSpec[]): Json[] {

@@ -1,6 +1,6 @@
-import type { ChatMessage, Part, ToolSpec } from '../gateway.ts'
+import { type ChatMessage, type Part, type ToolSpec, textOf } from '../gateway.ts'
 import type { Json } from './json.ts'
-import { encodeTools } from './openai-messages.ts'
+import { encodeTools, misplaced } from './openai-messages.ts'
 
 /** Messages and tools in the shapes of OpenAI's /responses (OpenAPI document 2.3.0, CreateResponse and InputItem). */
 
@@ -118,9 +118,7 @@ function encodePart(part: Part, warnings: Set<string>): Json | undefined {
       return undefined
     case 'tool-use':
     case 'tool-result':
-      warnings.add(
-        `a ${part.type === 'tool-use' ? 'tool_use' : 'tool_result'} block has no place in this role and was left out`,
-      )
+      warnings.add(misplaced(part))
       return undefined
   }
 }
@@ -130,10 +128,6 @@ const maxCallIdChars = 64
 /** Ids that another provider made may be empty or too long; calls and results are rewritten alike, so that they match. */
 function callIdOf(id: string): string {
   return id.slice(-maxCallIdChars) || '_'
-}
-
-function textOf(parts: readonly Part[]): string {
-  return parts.map((part) => (part.type === 'text' ? part.text : '')).join('')
 }
 
 /**
