@@ -277,6 +277,7 @@ for (const { choice, sent: expected } of choices) {
 test('without tools there is nothing to choose', () => {
   for (const none of [undefined, []]) assert.equal(sent({ ...hi, tools: none }).body['tools'], undefined)
   assert.equal(sent({ ...hi, toolChoice: 'none' }).body['tool_choice'], undefined)
+  assert.equal(sent({ ...hi, tools: [], toolChoice: 'required' }).body['tool_choice'], undefined)
 })
 
 test('a forced tool stays forced where the model thinks as it sees fit, and becomes auto beside a budget', () => {

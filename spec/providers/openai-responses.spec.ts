@@ -259,12 +259,11 @@ const requests: { name: string; ask: ChatAsk; model?: string; json: Json; warnin
   },
   {
     name: 'a reasoning model samples in its own way',
-    ask: { ...hello, maxTokens: 5, temperature: 0.5, topP: 0.9, stop: ['x'], seed: 7, toolChoice: 'required' },
+    ask: { ...hello, maxTokens: 5, temperature: 0.5, topP: 0.9, stop: ['x'], seed: 7 },
     json: {
       ...base,
       input: [{ role: 'user', content: 'Say hello' }],
       max_output_tokens: 16,
-      tool_choice: 'required',
     },
     warnings: [
       'temperature was left out: gpt-5-pro refuses it while it reasons',
@@ -338,6 +337,15 @@ for (const { name, ask, model, json, warnings = [] } of requests) {
     assert.ok(validate(sent(ask, model).json), JSON.stringify(validate.errors))
   })
 }
+
+test('a choice among no tools is left out, and told', () => {
+  assert.equal(sent({ ...hello, tools: [weather], toolChoice: 'required' }).json['tool_choice'], 'required')
+  for (const tools of [undefined, []]) {
+    const { json, warnings } = sent({ ...hello, tools, toolChoice: 'required' })
+    assert.equal(json['tool_choice'], undefined)
+    assert.deepEqual(warnings, ['toolChoice was left out: there are no tools to choose from'])
+  }
+})
 
 test('a model that reasons may be slow to begin', () => {
   assert.equal(sent(hello).slowStart, true)

@@ -8,5 +8,12 @@ export function createProxyDispatcher(
   settings: object,
   { http = '', https = '', except = '' }: ProxySettings,
 ): Dispatcher {
-  return new EnvHttpProxyAgent({ ...settings, httpProxy: http, httpsProxy: https, noProxy: except })
+  return new EnvHttpProxyAgent({
+    ...settings,
+    // The connection to the proxy itself; the settings speak of the one through it.
+    proxyTls: { allowH2: false },
+    httpProxy: http,
+    httpsProxy: https,
+    noProxy: except,
+  })
 }

@@ -21,10 +21,12 @@ export type Parts = { router: Router; translate: Translate; directory: Directory
 export function createPipeline({ router, translate, directory, clock }: Parts): Handle {
   let active = 0
   return async function* pipeline(ask, call) {
-    if (active >= maxActive) {
+    // A lookup of models on behalf of a call that was let in must not be turned away.
+    const counted = ask.kind === 'models' ? 0 : 1
+    if (counted > 0 && active >= maxActive) {
       throw new Fault('busy', `${maxActive} calls are in progress already`, { retryable: true, retryAfterMs: 1000 })
     }
-    active += 1
+    active += counted
     const startedMs = clock.now()
     const limit = withDeadline(ask, call.signal)
     const attempted = { signal: limit.signal, deadline: startedMs + limit.totalMs }
@@ -48,7 +50,7 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
           const last = at === routes.length - 1 || delivered || limit.signal.aborted || final.has(error.code)
           if (!last) continue
           const alike = isUnknownModel(error, ask)
-            ? await directory.like(route.provider.name, route.target.model, limit.signal)
+            ? await directory.like(route.provider.name, route.target.model, limit.signal).catch(() => [])
             : []
           const hint = alike.length > 0 ? `; the nearest names there are ${alike.join(', ')}` : ''
           throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, {
@@ -58,7 +60,7 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
         }
       }
     } finally {
-      active -= 1
+      active -= counted
       limit.release()
     }
   }
@@ -93,8 +95,13 @@ type TimeLimit = { signal: AbortSignal; totalMs: number; release(): void }
 function withDeadline(ask: Ask, outer: AbortSignal): TimeLimit {
   const totalMs = ask.timeoutMs ?? defaultTotalMs
   const controller = new AbortController()
+  // The end of the call that asked for a lookup keeps its reason; a client's own cancellation brings none.
   const passOn = () =>
-    controller.abort(new Fault('unavailable', 'the call was interrupted', { cause: 'cancelled', retryable: true }))
+    controller.abort(
+      outer.reason instanceof Fault
+        ? outer.reason
+        : new Fault('unavailable', 'the call was interrupted', { cause: 'cancelled', retryable: true }),
+    )
   if (outer.aborted) passOn()
   outer.addEventListener('abort', passOn, { once: true })
   const timer = setTimeout(() => {

@@ -7,6 +7,15 @@ const maxDepth = 128
 /** Patterns are the caller's and the text is a model's: together they can run for ever, so they are not run. */
 const unchecked = new Set(['pattern', 'patternProperties'])
 
+/** Keywords under which the keys are names of the caller's, not keywords. */
+const naming = new Set(['properties', '$defs', 'definitions', 'dependentSchemas'])
+
+/** Keywords under which values stand as they are, whatever their keys are called. */
+const literal = new Set(['enum', 'const', 'default', 'examples'])
+
+/** Keywords under which a schema that says less takes fewer values, or other ones. */
+const inverting = new Set(['not', 'oneOf', 'if'])
+
 export type Reading = { value: unknown; warning?: string } | { problem: string }
 
 /** Parses a text as JSON and holds it against the caller's own JSON Schema. */
@@ -21,7 +30,7 @@ export function readAgainst(schema: Record<string, unknown>, text: string): Read
   try {
     const checked = fromJSONSchema(explicit(schema) as Parameters<typeof fromJSONSchema>[0]).safeParse(value)
     if (checked.success)
-      return holds(schema, unchecked)
+      return holdsPattern(schema)
         ? { value, warning: 'responseSchema holds patterns, which the gateway cannot check' }
         : { value }
     const [issue] = checked.error.issues
@@ -50,11 +59,18 @@ function explicit(schema: unknown): unknown {
   const names = Array.isArray(required) ? required.filter((name) => typeof name === 'string') : []
   const isObject = properties !== undefined || names.length > 0
   const members = { ...Object.fromEntries(names.map((name) => [name, {}])), ...(properties as object | undefined) }
+  if (Object.entries(rest).some(([keyword, inner]) => inverting.has(keyword) && holdsPattern(inner))) {
+    throw new Error('the meaning hangs on a pattern')
+  }
+  // Without the patterns of names, nothing is known of the members that are not listed.
+  const open = 'patternProperties' in rest
+  const left = ([keyword]: [string, unknown]) =>
+    !unchecked.has(keyword) && !(open && /^(additional|unevaluated)Properties$/.test(keyword))
   return {
     ...Object.fromEntries(
       Object.entries(rest)
-        .filter(([keyword]) => !unchecked.has(keyword))
-        .map(([keyword, inner]) => [keyword, explicit(inner)]),
+        .filter(left)
+        .map(([keyword, inner]) => [keyword, explicitUnder(keyword, inner)]),
     ),
     ...(values === undefined ? {} : { enum: values }),
     ...(value === undefined ? {} : { const: value }),
@@ -64,10 +80,20 @@ function explicit(schema: unknown): unknown {
   }
 }
 
-/** Whether any of the keywords stands anywhere in the schema. */
-function holds(schema: unknown, keywords: ReadonlySet<string>): boolean {
+/** Whether a pattern stands anywhere in the schema as a keyword. */
+function holdsPattern(schema: unknown): boolean {
   if (typeof schema !== 'object' || schema === null) return false
-  return Object.entries(schema).some(([keyword, inner]) => keywords.has(keyword) || holds(inner, keywords))
+  return Object.entries(schema).some(([keyword, inner]) => {
+    if (literal.has(keyword)) return false
+    if (naming.has(keyword)) return Object.values(inner ?? {}).some(holdsPattern)
+    return unchecked.has(keyword) || holdsPattern(inner)
+  })
+}
+
+function explicitUnder(keyword: string, inner: unknown): unknown {
+  if (literal.has(keyword)) return inner
+  const named = naming.has(keyword) && typeof inner === 'object' && inner !== null
+  return named ? explicitMembers(inner) : explicit(inner)
 }
 
 function explicitMembers(members: object): object {

@@ -170,7 +170,7 @@ function encodeChoice(
   thinks: boolean,
 ): { field?: Json; warnings: string[] } {
   if (toolChoice === undefined) return { warnings: [] }
-  if (tools === undefined) return { warnings: ['toolChoice was left out: there are no tools to choose from'] }
+  if (!tools?.length) return { warnings: ['toolChoice was left out: there are no tools to choose from'] }
   const forced = toolChoice !== 'auto' && toolChoice !== 'none'
   if (forced && (!manner.canBeForced || (thinks && manner.thinking === 'budget'))) {
     const why = manner.canBeForced ? 'a tool cannot be forced while the model thinks' : 'this model cannot be forced'

@@ -31,6 +31,8 @@ function encode(ask: ChatAsk, target: Target): EncodedRequest {
   const { instructions, input, warnings } = encodeInput(ask.messages)
   const sampling = encodeSampling(ask, target.model, reasons)
   const tools = ask.tools && ask.tools.length > 0 ? encodeFlatTools(ask.tools) : undefined
+  if (!tools && ask.toolChoice !== undefined)
+    warnings.push('toolChoice was left out: there are no tools to choose from')
   const body: Json = {
     model: target.model,
     instructions,
@@ -43,7 +45,7 @@ function encode(ask: ChatAsk, target: Target): EncodedRequest {
       format: { type: 'json_schema', name: 'response', schema: ask.responseSchema, strict: false },
     },
     tools,
-    tool_choice: ask.toolChoice === undefined ? undefined : encodeFlatToolChoice(ask.toolChoice),
+    tool_choice: tools && ask.toolChoice !== undefined ? encodeFlatToolChoice(ask.toolChoice) : undefined,
     store: false,
     stream: true,
     ...ask.options,
