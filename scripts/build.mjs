@@ -1,4 +1,5 @@
 // Builds dist/: the wire tower as the program itself, and the rest as bundles that it loads after its first answer.
+import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
@@ -9,6 +10,8 @@ const program = 'dist/genai-gateway-mcp.mjs'
 const parts = {
   chat: 'src/chat.ts',
   command: 'src/cli/command.ts',
+  plugin: 'src/plugin.ts',
+  'plugin-worker': 'src/plugins/worker.ts',
   proxy: 'src/http/proxy.ts',
   'response-schema': 'src/pipeline/response-schema.ts',
 }
@@ -81,6 +84,8 @@ for (const [name, path] of Object.entries(parts)) {
   )
 }
 chmodSync(program, 0o755)
+// What a plugin's author sees of the gateway.
+execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--project', 'scripts/plugin.tsconfig.json'], { stdio: 'inherit' })
 for (const { metafile } of [wire, ...later]) {
   for (const [file, { bytes }] of Object.entries(metafile.outputs)) {
     console.log(`${String(Math.ceil(bytes / 1024)).padStart(6)} KB  ${file}`)

@@ -3,7 +3,7 @@ import { ProviderConfigFile } from '../src/config-file.ts'
 import { providerVariables, variables } from '../src/config-variables.ts'
 import { revisions } from '../src/mcp/handshake.ts'
 import { statelessVersions } from '../src/mcp/stateless.ts'
-import type { Provider } from '../src/provider.ts'
+import type { Dialect } from '../src/provider.ts'
 import { presets } from '../src/providers/index.ts'
 import * as z from '../src/schema.ts'
 import { declarationOf } from '../src/tools/definition.ts'
@@ -62,7 +62,7 @@ const tables: Readonly<Record<string, () => string>> = {
     const rows = Object.entries(presets).filter(
       ([type, { dialect }]) => Object.entries(presets).find(([, other]) => other.dialect === dialect)?.[0] === type,
     )
-    const users = (dialect: Provider) =>
+    const users = (dialect: Dialect) =>
       Object.entries(presets)
         .filter(([, other]) => other.dialect === dialect)
         .map(([type]) => `\`${type}\``)

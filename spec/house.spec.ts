@@ -50,6 +50,11 @@ const rules: Readonly<Record<string, Rule>> = {
       ...['message', 'sse', 'ndjson', 'body', 'problem'].map((f) => `http/${f}`),
     ],
   },
+  plugin: { values: ['errors', 'gateway', 'http'], types: ['provider'] },
+  plugins: {
+    values: ['errors', 'gateway', 'schema', 'http/problem'],
+    types: ['config', 'http/message', 'log', 'provider'],
+  },
   pipeline: {
     values: ['http', 'json', 'nearest', 'errors', 'gateway', 'handle', 'provider'],
     types: ['config', 'secrets'],

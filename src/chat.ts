@@ -13,6 +13,7 @@ import { createDirectory } from './pipeline/directory.ts'
 import { createPipeline } from './pipeline/pipeline.ts'
 import { createRouter } from './pipeline/router.ts'
 import { createTranslator } from './pipeline/translator.ts'
+import { withPlugins } from './plugins/plugins.ts'
 import { createSecrets } from './secrets.ts'
 import type { Tool } from './tool.ts'
 import { createCallTool } from './tools/call-tool.ts'
@@ -23,18 +24,19 @@ import { createListModels } from './tools/list-models.ts'
 export type Chat = { tools: ReadonlyMap<string, Tool>; redact: (text: string) => string }
 
 /** Builds the chat tower from the configuration: what main.ts loads once the first answer is out. */
-export function createChat({ version }: { version: string }): Chat {
-  const config = readConfig()
-  const providers = [...config.providers.values()]
+export async function createChat({ version }: { version: string }): Promise<Chat> {
+  const read = readConfig()
+  const providers = [...read.providers.values()]
   const secrets = createSecrets(
     providers.flatMap(({ name, baseUrl, key }) => (key ? [{ provider: name, baseUrl, source: key }] : [])),
     providers.flatMap(({ headers }) => secretValues(headers)),
   )
-  const log = createLogger(config.logLevel, secrets.redact)
-  for (const note of config.notes) log.warn(note)
-  if (config.problem) log.warn(config.problem)
+  const log = createLogger(read.logLevel, secrets.redact)
+  for (const note of read.notes) log.warn(note)
+  if (read.problem) log.warn(read.problem)
   log.debug({ version, providers: providers.map(({ name }) => name) }, 'configured')
 
+  const config = await withPlugins(read, log)
   const clock = systemClock
   const pool = createPool(config.proxy)
   const taped = config.recordDir

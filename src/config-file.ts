@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { isAbsolute } from 'node:path'
 import { presets } from './providers/index.ts'
 import * as z from './schema.ts'
 
@@ -7,7 +8,8 @@ const count = (least: number, most: number) => z.int().check(z.minimum(least), z
 const seconds = z.number().check(z.positive(), z.maximum(86_400))
 
 const ProviderEntry = z.strictObject({
-  type: z.enum(Object.keys(presets)),
+  // One of these, or a plugin's.
+  type: z.union([z.enum(Object.keys(presets)), z.string()]),
   baseUrl: z.optional(z.string()),
   apiKey: z.optional(z.string()),
   apiKeyEnv: z.optional(z.string()),
@@ -32,10 +34,16 @@ const RouteEntry = z.strictObject({
     .check(z.minLength(1), z.maxLength(64)),
 })
 
+const PluginEntry = z.strictObject({
+  path: z.string().check(z.refine(isAbsolute, 'must be an absolute path')),
+  sha256: z.string().check(z.regex(/^[0-9a-fA-F]{64}$/)),
+})
+
 /** What PROVIDER_CONFIG may hold; its JSON Schema is spec/provider-config.schema.json. */
 export const ProviderConfigFile = z.strictObject({
   $schema: z.optional(z.string()),
   providers: z.optional(z.record(z.string().check(z.regex(named)), ProviderEntry)),
+  plugins: z.optional(z.record(z.string().check(z.regex(named)), PluginEntry)),
   routes: z.optional(z.record(z.string().check(z.minLength(1)), RouteEntry)),
   defaultModel: z.optional(z.string()),
 })

@@ -71,7 +71,7 @@ export function createProvider(source: ProviderSource): ProviderConfig {
 function problemOf({ name, preset, entry, key, origin }: ProviderSource, url: string | undefined): string | undefined {
   const { keyVariable, urlVariables, needsKey, baseUrl } = preset
   if (entry.baseUrl === undefined && baseUrl === undefined) {
-    return `${name} needs the address of its endpoint: set ${urlVariables.at(-1)}`
+    return `${name} needs the address of its endpoint: set ${urlVariables.at(-1) ?? `PROVIDER_CONFIG providers.${name}.baseUrl`}`
   }
   if (url === undefined)
     return `the base URL of ${name} (${origin}) is not an http or https URL without a user name and without a query`

@@ -3,7 +3,7 @@ import { createProvider, type ProviderConfig } from './config-provider.ts'
 import { createSettings, type Environment, isPlaceholder, type Settings } from './config-settings.ts'
 import type { ProxySettings } from './http/proxy.ts'
 import { type LogLevel, logLevels } from './log.ts'
-import { anyLocal, type Preset, presets } from './providers/index.ts'
+import { anyLocal, pluginPreset, presets } from './providers/index.ts'
 import type { KeySource } from './secrets.ts'
 
 export type { ProviderConfig }
@@ -13,8 +13,13 @@ export type RouteConfig = {
   targets: readonly { model: string; weight: number }[]
 }
 
+/** A file that brings a kind of provider, and what it must be to be loaded. */
+export type PluginSource = { path: string; sha256: string }
+
 export type Config = {
   providers: ReadonlyMap<string, ProviderConfig>
+  /** By the type that each brings. */
+  plugins: ReadonlyMap<string, PluginSource>
   routes: ReadonlyMap<string, RouteConfig>
   /** An alias, `provider/model`, or a bare name for the default provider. */
   defaultModel?: string
@@ -48,7 +53,10 @@ export function readConfig(env: Environment = process.env): Config {
   /** Base URLs as the environment gives them, by provider. */
   const urls = new Map<string, Named>()
   const add = (name: string, type: string, entry: Partial<ProviderEntry>, key: KeySource | undefined, origin: string) =>
-    providers.set(name, createProvider({ name, type, preset: presets[type] as Preset, entry, key, origin, ...common }))
+    providers.set(
+      name,
+      createProvider({ name, type, preset: presets[type] ?? pluginPreset, entry, key, origin, ...common }),
+    )
 
   const gateway = readGateway(settings)
   for (const [type, preset] of Object.entries(presets)) {
@@ -64,7 +72,16 @@ export function readConfig(env: Environment = process.env): Config {
   }
 
   const file = readConfigFile(settings.text('PROVIDER_CONFIG'), problems)
+  const plugins = new Map(Object.entries(file.plugins ?? {}))
+  for (const type of plugins.keys()) {
+    if (Object.hasOwn(presets, type)) problems.push(`PROVIDER_CONFIG plugins.${type}: this name is taken`)
+  }
   for (const [name, given] of Object.entries(file.providers ?? {})) {
+    if (!Object.hasOwn(presets, given.type) && !plugins.has(given.type)) {
+      const known = [...Object.keys(presets), ...plugins.keys()]
+      problems.push(`PROVIDER_CONFIG providers.${name}.type must be one of ${known.join(', ')}`)
+      continue
+    }
     // An entry that only refines a provider of the environment keeps that one's address.
     const refines = given.baseUrl === undefined && providers.get(name)?.type === given.type
     const url = refines ? urls.get(name) : undefined
@@ -86,6 +103,7 @@ export function readConfig(env: Environment = process.env): Config {
   }
   return Object.freeze({
     providers,
+    plugins,
     routes: new Map(
       Object.entries(file.routes ?? {}).map(([alias, { strategy, targets }]): [string, RouteConfig] => [
         alias,
@@ -133,7 +151,9 @@ function keyOf(name: string, entry: ProviderEntry, providers: Providers, setting
     return { file: entry.apiKeyFile, setBy: `PROVIDER_CONFIG providers.${name}.apiKeyFile` }
   }
   if (entry.baseUrl !== undefined) return undefined
-  const preset = presets[entry.type] as Preset
+  const preset = presets[entry.type]
+  // What a plugin may know is said in so many words.
+  if (preset === undefined) return undefined
   const refined = providers.get(name)
   if (refined?.type === entry.type) return refined.key
   const sibling = providers.get(entry.type)

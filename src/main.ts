@@ -36,7 +36,7 @@ async function serve(): Promise<number> {
   let tools: Promise<ReadonlyMap<string, Tool>> | undefined
   const load = async () => {
     const { createChat } = await import('./chat.ts')
-    const chat = createChat({ version: PACKAGE_VERSION })
+    const chat = await createChat({ version: PACKAGE_VERSION })
     redact = chat.redact
     return chat.tools
   }

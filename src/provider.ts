@@ -32,14 +32,14 @@ export type EncodedRequest = Pick<HttpRequest, 'method' | 'url' | 'headers'> & {
 }
 
 /** One thing a provider can do. Both halves are pure: no clock, no network, no state between calls. */
-export type Operation<A> = {
-  encode(ask: A, target: Target): EncodedRequest
+export type Operation<A, Encoded = EncodedRequest> = {
+  encode(ask: A, target: Target): Encoded
   /** Turns a 200 into events. Throws a Fault when the answer is cut short, malformed or an error after all. */
   decode(response: HttpResponse, ask: A): AsyncIterable<Event>
 }
 
 /** A tool of the provider's own, as callTool shows and runs it. */
-export type ProviderTool = Operation<ToolAsk> & {
+export type ProviderTool<Encoded = EncodedRequest> = Operation<ToolAsk, Encoded> & {
   description: string
   /** JSON Schema of its arguments. */
   inputSchema: { type: 'object'; properties: Record<string, unknown>; required?: readonly string[] }
@@ -47,15 +47,27 @@ export type ProviderTool = Operation<ToolAsk> & {
   sendOnce: boolean
 }
 
-/** A dialect. An operation that it lacks is not offered. */
-export type Provider = {
+/** What can be asked of a provider. An operation that is absent is not offered. */
+type Operations<Encoded> = {
+  chat?: Operation<ChatAsk, Encoded>
+  text?: Operation<TextAsk, Encoded>
+  embed?: Operation<EmbedAsk, Encoded>
+  models?: Operation<ModelsAsk, Encoded>
+  tools?: Readonly<Record<string, ProviderTool<Encoded>>>
+}
+
+/** A dialect: pure functions alone. */
+export type Provider = Operations<EncodedRequest> & {
   /** How a key travels. */
   authorize(key: string): Record<string, string>
   /** What a status other than 200 means. `body` is the text of the answer, cut at 64 KiB. */
   fault(status: number, headers: Readonly<Record<string, string>>, body: string): Fault
-  chat?: Operation<ChatAsk>
-  text?: Operation<TextAsk>
-  embed?: Operation<EmbedAsk>
-  models?: Operation<ModelsAsk>
-  tools?: Readonly<Record<string, ProviderTool>>
+}
+
+type Awaitable<T> = T | Promise<T>
+
+/** A dialect as the pipeline speaks it: one that runs in a thread of its own takes a moment for each word. */
+export type Dialect = Operations<Awaitable<EncodedRequest>> & {
+  authorize(key: string): Awaitable<Record<string, string>>
+  fault(...answer: Parameters<Provider['fault']>): Awaitable<Fault>
 }

@@ -3,7 +3,7 @@ import type { Ask, Event } from '../gateway.ts'
 import { readErrorText } from '../http/body.ts'
 import type { HttpRequest, Send } from '../http/message.ts'
 import { type Clock, withRetry } from '../http/retry.ts'
-import type { EncodedRequest, Operation, Provider, ProviderTool } from '../provider.ts'
+import type { Dialect, EncodedRequest, Operation } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
 import { createLessons } from './lessons.ts'
 import type { Route } from './router.ts'
@@ -24,10 +24,10 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
 
   /** One attempt: the events up to the first that shows something, and the rest still to come. */
   const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, signal: AbortSignal) => {
-    const response = await send(requestFor(ask, route, encoded, secrets), signal)
+    const response = await send(await requestFor(ask, route, encoded, secrets), signal)
     if (response.status !== 200) {
       const body = await readErrorText(response)
-      throw route.provider.preset.dialect.fault(response.status, response.headers, body)
+      throw await route.provider.preset.dialect.fault(response.status, response.headers, body)
     }
     const decode = (encoded.decode as Operation<Ask>['decode'] | undefined) ?? operationOf(ask, route).decode
     const events = decode(response, ask)[Symbol.asyncIterator]()
@@ -69,7 +69,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     let attempts = 0
     let requestId: string | undefined
     try {
-      const encoded = operationOf(ask, route).encode(ask, target)
+      const encoded = await operationOf(ask, route).encode(ask, target)
       const { first, events } = await withRetry(
         () => mendedAttempt(ask, route, encoded, signal, () => (attempts += 1)),
         { retries: provider.maxRetries, signal, clock, deadline, sendOnce: isSentOnce(ask, route) },
@@ -94,23 +94,30 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
   }
 }
 
+type AnyOperation = Operation<Ask, EncodedRequest | Promise<EncodedRequest>>
+
 /** Asks and operations are keyed by the same kinds, which the type system cannot follow through a look-up. */
-function operationOf(ask: Ask, { provider }: Route): Operation<Ask> {
+function operationOf(ask: Ask, { provider }: Route): AnyOperation {
   const { dialect } = provider.preset
   const operation = ask.kind === 'tool' ? toolOf(dialect, ask.name) : dialect[ask.kind]
   if (!operation) throw new Fault('invalid_request', `it does not offer ${ask.kind === 'tool' ? ask.name : ask.kind}`)
-  return operation as Operation<Ask>
+  return operation as AnyOperation
 }
 
 function isSentOnce(ask: Ask, { provider }: Route): boolean {
   return ask.kind === 'tool' && (toolOf(provider.preset.dialect, ask.name)?.sendOnce ?? true)
 }
 
-function toolOf({ tools = {} }: Provider, name: string): ProviderTool | undefined {
+function toolOf({ tools = {} }: Dialect, name: string) {
   return Object.hasOwn(tools, name) ? tools[name] : undefined
 }
 
-function requestFor(ask: Ask, { provider }: Route, encoded: EncodedRequest, secrets: Secrets): HttpRequest {
+async function requestFor(
+  ask: Ask,
+  { provider }: Route,
+  encoded: EncodedRequest,
+  secrets: Secrets,
+): Promise<HttpRequest> {
   const { limits, headers, name, preset } = provider
   const key = secrets.keyFor(name, encoded.url)
   if (provider.key && 'file' in provider.key && key === undefined) {
@@ -128,7 +135,7 @@ function requestFor(ask: Ask, { provider }: Route, encoded: EncodedRequest, secr
     headers: {
       ...encoded.headers,
       ...(encoded.json ? { 'content-type': 'application/json' } : {}),
-      ...(key === undefined ? {} : preset.dialect.authorize(key)),
+      ...(key === undefined ? {} : await preset.dialect.authorize(key)),
       ...lowerCased(headers),
     },
     ...(encoded.json ? { body: JSON.stringify(encoded.json) } : encoded.bytes ? { body: encoded.bytes } : {}),

@@ -1,4 +1,5 @@
-import type { Provider } from '../provider.ts'
+import { faultOfStatus } from '../http/problem.ts'
+import type { Dialect } from '../provider.ts'
 import { anthropic } from './anthropic.ts'
 import { azure } from './azure.ts'
 import { lmstudio } from './lmstudio.ts'
@@ -7,7 +8,7 @@ import { openai, openaiAlike } from './openai.ts'
 
 /** What is known of a kind of provider before anybody has configured it. */
 export type Preset = {
-  dialect: Provider
+  dialect: Dialect
   /** Where it is unless the configuration says otherwise; absent where there is no such place. */
   baseUrl?: string
   keyVariable: string
@@ -110,3 +111,13 @@ export const presets: Readonly<Record<string, Preset>> = {
 
 /** A word for whichever of these is listening, asked in this order. */
 export const anyLocal = { type: 'local', among: ['ollama', 'lmstudio'] } as const
+
+/** A kind of provider that a plugin brings: only its configuration says where it is and which key is its own. */
+export const pluginPreset: Preset = {
+  dialect: { authorize: () => ({}), fault: faultOfStatus },
+  keyVariable: '',
+  urlVariables: [],
+  needsKey: false,
+  isAt: /^$/,
+  local: false,
+}

@@ -4,7 +4,7 @@ import type { Handle } from '../handle.ts'
 import { elapsed, formatFault } from '../pipeline/formatter.ts'
 import { unknownProvider } from '../pipeline/router.ts'
 import { formatToolCall } from '../pipeline/tool-formatter.ts'
-import type { ProviderTool } from '../provider.ts'
+import type { Dialect } from '../provider.ts'
 import * as z from '../schema.ts'
 import type { Tool, ToolResult } from '../tool.ts'
 import { bindTool, type ToolDefinition } from './definition.ts'
@@ -39,7 +39,7 @@ export const callTool = {
   annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: true },
 } satisfies ToolDefinition
 
-type Offer = { provider: ProviderConfig; name: string; tool: ProviderTool }
+type Offer = { provider: ProviderConfig; name: string; tool: NonNullable<Dialect['tools']>[string] }
 
 export function createCallTool(config: Config, handle: Handle, now: () => number): Tool {
   const offers: Offer[] = [...config.providers.values()].flatMap((provider) =>

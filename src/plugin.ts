@@ -1,0 +1,29 @@
+/** What a plugin is written with, published as `genai-gateway-mcp/plugin`; spec/components.md shows a whole one. */
+import type { Provider } from './provider.ts'
+
+export { Fault, type FaultCode, type FaultDetail } from './errors.ts'
+export {
+  type ChatAsk,
+  type ChatMessage,
+  type EmbedAsk,
+  type Event,
+  type FinishReason,
+  type ModelInfo,
+  type ModelsAsk,
+  type Part,
+  type TextAsk,
+  type ToolAsk,
+  textOf,
+  type Usage,
+} from './gateway.ts'
+export { readJson } from './http/body.ts'
+export type { HttpResponse } from './http/message.ts'
+export { readLines } from './http/ndjson.ts'
+export { faultOfStatus } from './http/problem.ts'
+export { readEvents, type ServerSentEvent } from './http/sse.ts'
+export type { EncodedRequest, Operation, Provider, ProviderTool, Target } from './provider.ts'
+
+/** Gives a provider its types, and is the place where a mistake in one shows. A plugin exports it as `provider`. */
+export function definePlugin<P extends Provider>(provider: P): P {
+  return provider
+}

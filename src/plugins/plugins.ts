@@ -1,0 +1,131 @@
+import type { Config, PluginSource, ProviderConfig } from '../config.ts'
+import { Fault } from '../errors.ts'
+import type { Ask, Event } from '../gateway.ts'
+import type { HttpResponse } from '../http/message.ts'
+import { quote } from '../http/problem.ts'
+import type { Logger } from '../log.ts'
+import type { Dialect, EncodedRequest, Operation, Target } from '../provider.ts'
+import type * as z from '../schema.ts'
+import { createShapes, type Shapes } from './shapes.ts'
+import { createThread, type Thread } from './thread.ts'
+import type { PluginModule } from './worker.ts'
+
+type RemoteOperation = Operation<Ask, Promise<EncodedRequest>>
+
+/** Loads the plugins that providers are of. One that cannot be loaded is the problem of its providers alone. */
+export async function withPlugins(config: Config, log: Logger): Promise<Config> {
+  const providers = [...config.providers.values()]
+  const used = [...config.plugins].filter(([type]) => providers.some((provider) => provider.type === type))
+  if (used.length === 0) return config
+  const shapes = createShapes()
+  const loaded = new Map(
+    await Promise.all(used.map(async ([type, source]) => [type, await load(type, source, shapes, log)] as const)),
+  )
+  const adapt = (provider: ProviderConfig): ProviderConfig => {
+    const plugin = loaded.get(provider.type)
+    if (plugin === undefined) return provider
+    if (typeof plugin !== 'string') return { ...provider, preset: { ...provider.preset, dialect: plugin } }
+    log.warn(plugin)
+    return { ...provider, problem: provider.problem ?? plugin }
+  }
+  return { ...config, providers: new Map([...config.providers].map(([name, provider]) => [name, adapt(provider)])) }
+}
+
+/** The plugin's dialect, or why there is none. */
+async function load(type: string, plugin: PluginSource, shapes: Shapes, log: Logger): Promise<Dialect | string> {
+  // Whoever has no plugin needs none of these, and they take milliseconds to load.
+  const [{ createHash }, { readFile }, { pathToFileURL }, { Worker }] = await Promise.all([
+    import('node:crypto'),
+    import('node:fs/promises'),
+    import('node:url'),
+    import('node:worker_threads'),
+  ])
+  const where = `PROVIDER_CONFIG plugins.${type}`
+  const source = await readFile(plugin.path).catch(() => undefined)
+  if (source === undefined) return `${where}.path cannot be read`
+  const digest = createHash('sha256').update(source).digest('hex')
+  if (digest !== plugin.sha256.toLowerCase()) return `${where}.sha256 is not that of the file, which is ${digest}`
+  const module: PluginModule = { url: pathToFileURL(plugin.path).href, source }
+  const script = new URL('./plugin-worker.mjs', import.meta.url)
+  const thread = createThread(type, (options) => new Worker(script, { ...options, workerData: module }), log)
+  try {
+    return dialectOf(thread, checked(shapes.description, await thread.ask('describe')), shapes)
+  } catch (error) {
+    return `${where} cannot be loaded: ${quote(error instanceof Error ? error.message : String(error))}`
+  }
+}
+
+function dialectOf(thread: Thread, { operations, tools }: z.infer<Shapes['description']>, shapes: Shapes): Dialect {
+  const ask = async (method: string, ...parameters: unknown[]) => {
+    try {
+      return await thread.ask(method, ...parameters)
+    } catch (error) {
+      throw contained(error, shapes)
+    }
+  }
+  const operation: RemoteOperation = {
+    async encode(asked, target) {
+      const encoded = checked(shapes.encoded, await ask('encode', asked, target))
+      assertAtHome(encoded.url, target)
+      return encoded as EncodedRequest
+    },
+    decode: (response, asked) => decode(thread, response, asked, shapes),
+  }
+  return {
+    authorize: async (key) => checked(shapes.headers, await ask('authorize', key)),
+    // A fault is thrown on the other side, because that is how faults travel.
+    fault: (...answer) =>
+      ask('fault', ...answer).then(
+        () => new Fault('provider_error', 'its plugin gave no fault', { cause: 'plugin' }),
+        (fault: Fault) => fault,
+      ),
+    ...(Object.fromEntries(operations.map((kind) => [kind, operation])) as Partial<Dialect>),
+    tools: Object.fromEntries(
+      Object.entries(tools).map(([name, tool]) => [name, { ...tool, ...operation }]),
+    ) as NonNullable<Dialect['tools']>,
+  }
+}
+
+async function* decode(thread: Thread, response: HttpResponse, asked: Ask, shapes: Shapes): AsyncGenerator<Event> {
+  const { status, headers } = response
+  const chunks = response.body[Symbol.asyncIterator]()
+  const stream = thread.open(chunks)
+  let finished = asked.kind !== 'chat' && asked.kind !== 'text'
+  try {
+    await stream.ask('open', { status, headers }, asked)
+    for (let next = await stream.ask('next'); next !== undefined; next = await stream.ask('next')) {
+      const event = checked(shapes.event, next) as Event
+      finished ||= event.type === 'finish'
+      yield event
+    }
+    if (!finished) throw new Fault('truncated', 'the answer ended before it was finished', { retryable: true })
+  } catch (error) {
+    throw contained(error, shapes)
+  } finally {
+    stream.close()
+    await chunks.return?.()
+  }
+}
+
+/** A plugin decides what is sent to its provider, and nowhere else. */
+function assertAtHome(url: string, { baseUrl }: Target): void {
+  if (new URL(url).origin === new URL(baseUrl).origin) return
+  throw new Fault('configuration', 'its plugin asks for another address than its baseUrl', { cause: 'plugin' })
+}
+
+function checked<Shape extends z.ZodMiniType>(shape: Shape, value: unknown): z.infer<Shape> {
+  const { success, data, error } = shape.safeParse(value)
+  if (success) return data
+  const [issue] = error.issues
+  const where = issue?.path.join('.') || 'what it gave'
+  throw new Fault('provider_error', `its plugin did not keep to the types: ${quote(`${where}: ${issue?.message}`)}`, {
+    cause: 'plugin',
+  })
+}
+
+/** A fault as the plugin tells it, held to what a fault may say. */
+function contained(error: unknown, { fault }: Shapes): unknown {
+  if (!(error instanceof Fault)) return error
+  const { code, message, detail } = checked(fault, { code: error.code, message: error.message, detail: error.detail })
+  return new Fault(code, quote(message), detail)
+}
