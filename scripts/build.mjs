@@ -85,7 +85,9 @@ for (const [name, path] of Object.entries(parts)) {
 }
 chmodSync(program, 0o755)
 // What a plugin's author sees of the gateway.
-execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--project', 'scripts/plugin.tsconfig.json'], { stdio: 'inherit' })
+execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--project', 'scripts/plugin.tsconfig.json'], {
+  stdio: 'inherit',
+})
 for (const { metafile } of [wire, ...later]) {
   for (const [file, { bytes }] of Object.entries(metafile.outputs)) {
     console.log(`${String(Math.ceil(bytes / 1024)).padStart(6)} KB  ${file}`)

@@ -359,6 +359,22 @@ test('proxies, in capitals and not', () => {
   assert.deepEqual(read({}).proxy, { http: undefined, https: undefined, except: undefined })
 })
 
+test('a proxy that is none stops only the calls that would go through it', () => {
+  const both = { OPENAI_API_KEY: 'sk-0123456789', OLLAMA_HOST: 'http://127.0.0.1:11434' }
+  const problems = (env: Record<string, string>) => {
+    const { problem, providers } = read({ ...both, ...env })
+    assert.equal(problem, undefined)
+    return Object.fromEntries([...providers].map(([name, provider]) => [name, provider.problem]))
+  }
+  const said = (name: string) => `${name} is not the URL of an http proxy`
+  assert.deepEqual(problems({ HTTPS_PROXY: 'socks5://a:1080' }), { openai: said('HTTPS_PROXY'), ollama: undefined })
+  assert.deepEqual(problems({ HTTP_PROXY: 'not a url', HTTPS_PROXY: 'http://b' }), {
+    openai: undefined,
+    ollama: said('HTTP_PROXY'),
+  })
+  assert.deepEqual(problems({ http_proxy: 'ftp://a' }), { openai: said('HTTP_PROXY'), ollama: said('HTTP_PROXY') })
+})
+
 const example = {
   providers: {
     mine: {

@@ -1,5 +1,6 @@
 import { readConfig } from './config.ts'
 import { withCallLog } from './extensions/call-log.ts'
+import { withDeadline } from './extensions/deadline.ts'
 import { withLimits } from './extensions/limit.ts'
 import { withRedaction } from './extensions/redaction.ts'
 import { withStructuredOutput } from './extensions/structured-output.ts'
@@ -46,7 +47,7 @@ export async function createChat({ version }: { version: string }): Promise<Chat
   const directory = createDirectory((ask, signal) => handle(ask, { signal, streaming: false }), clock.now)
   const router = createRouter(config, directory, clock.random)
   const handle: Handle = compose(
-    [withCallLog(log, clock.now), withStructuredOutput(clock.now), withRedaction(secrets)],
+    [withCallLog(log, clock.now), withDeadline(clock.now), withStructuredOutput, withRedaction(secrets)],
     createPipeline({ router, translate, directory, clock }),
   )
 

@@ -94,7 +94,7 @@ export function readConfig(env: Environment = process.env): Config {
   const recordDir = settings.text('GATEWAY_RECORD')
   const logLevel = settings.text('LOG_LEVEL')?.toLowerCase() ?? 'info'
   if (!logLevels.some((level) => level === logLevel)) notes.push(`LOG_LEVEL must be one of ${logLevels.join(', ')}`)
-  const proxy = readProxy(env, problems)
+  const proxies = readProxies(env)
   if (providers.size === 0 && problems.length === 0) {
     const forgotten = notes.length > 0 ? ` (${notes.join('; ')})` : ''
     problems.push(
@@ -102,7 +102,7 @@ export function readConfig(env: Environment = process.env): Config {
     )
   }
   return Object.freeze({
-    providers,
+    providers: new Map([...providers].map(([name, provider]) => [name, throughProxy(provider, proxies)])),
     plugins,
     routes: new Map(
       Object.entries(file.routes ?? {}).map(([alias, { strategy, targets }]): [string, RouteConfig] => [
@@ -112,7 +112,7 @@ export function readConfig(env: Environment = process.env): Config {
     ),
     ...(defaultModel ? { defaultModel } : {}),
     defaultProviders: gateway?.types ?? [...providers.keys()].slice(0, 1),
-    proxy,
+    proxy: proxies.settings,
     ...(recordDir ? { recordDir } : {}),
     logLevel: logLevels.find((level) => level === logLevel) ?? 'info',
     ...(problems.length > 0 ? { problem: problems.join('; ') } : {}),
@@ -160,19 +160,30 @@ function keyOf(name: string, entry: ProviderEntry, providers: Providers, setting
   return sibling && sibling.baseUrl !== preset.baseUrl ? undefined : (sibling?.key ?? settings.key(preset.keyVariable))
 }
 
+/** `broken` names the variable that is in the way, by the protocol that it stands for. */
+type Proxies = { settings: ProxySettings; broken: Partial<Record<'http' | 'https', string>> }
+
 /** Proxies by the usual variables; one without a scheme is meant for http, as curl takes it. */
-function readProxy(env: Environment, problems: string[]): ProxySettings {
-  const proxyOf = (name: string): string | undefined => {
+function readProxies(env: Environment): Proxies {
+  const broken: Proxies['broken'] = {}
+  const proxyOf = (protocol: 'http' | 'https'): string | undefined => {
+    const name = `${protocol.toUpperCase()}_PROXY`
     const text = (env[name] || env[name.toLowerCase()])?.trim()
     if (!text) return undefined
     const url = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`
     if (/^https?:/i.test(url) && URL.canParse(url)) return url
-    problems.push(`${name} is not the URL of an http proxy`)
+    broken[protocol] = name
     return undefined
   }
-  return {
-    http: proxyOf('HTTP_PROXY'),
-    https: proxyOf('HTTPS_PROXY'),
-    except: env['NO_PROXY'] || env['no_proxy'] || undefined,
-  }
+  const http = proxyOf('http')
+  const https = proxyOf('https')
+  return { settings: { http, https, except: env['NO_PROXY'] || env['no_proxy'] || undefined }, broken }
+}
+
+/** A call that was meant to go through a proxy never goes around it instead. */
+function throughProxy(provider: ProviderConfig, { settings, broken }: Proxies): ProviderConfig {
+  const { protocol } = new URL(provider.baseUrl)
+  // Without a proxy of its own, https takes that of http.
+  const name = protocol === 'http:' ? broken.http : (broken.https ?? (settings.https ? undefined : broken.http))
+  return name === undefined ? provider : { ...provider, problem: `${name} is not the URL of an http proxy` }
 }

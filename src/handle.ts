@@ -1,7 +1,8 @@
 import type { Ask, Event } from './gateway.ts'
-import type { Call } from './tool.ts'
+import type { Call as ToolCall } from './tool.ts'
 
-export type { Call }
+/** A tool's call, with the time of the clock at which it must have ended. */
+export type Call = ToolCall & { readonly deadline?: number }
 
 /** The one shape of work in the chat tower: an ask is answered by a stream of events. */
 export type Handle = (ask: Ask, call: Call) => AsyncIterable<Event>

@@ -26,7 +26,7 @@ function answer(text: string, reason: 'stop' | 'length' = 'stop'): Event[] {
 async function run(answers: readonly Event[][], streaming: boolean, asked: Ask = ask) {
   const asks: Ask[] = []
   const events: Event[] = []
-  const handle = withStructuredOutput(() => 0)(async function* (one) {
+  const handle = withStructuredOutput(async function* (one) {
     asks.push(one)
     yield* answers[asks.length - 1] ?? []
   })
@@ -100,7 +100,7 @@ test('JSON in a block of Markdown is JSON', async () => {
 
 test('a fault in mid-answer keeps the text that had come', async () => {
   const events: Event[] = []
-  const handle = withStructuredOutput(() => 0)(async function* () {
+  const handle = withStructuredOutput(async function* () {
     yield { type: 'text-delta', text: '{"n"' }
     throw new Fault('truncated', 'cut')
   })
@@ -115,4 +115,15 @@ test('an ask without a schema is passed on untouched', async () => {
   const { responseSchema: _, ...plain } = ask
   const { events } = await run([answer('hi')], true, plain)
   assert.deepEqual(events, answer('hi'))
+})
+
+test('both turns of an answer have one time in all', async () => {
+  const deadlines: (number | undefined)[] = []
+  const answers = [answer('{"n":"x"}'), answer('{"n":2}')]
+  const handle = withStructuredOutput(async function* (_, { deadline }) {
+    yield* answers[deadlines.push(deadline) - 1] ?? []
+  })
+  const call = { signal: new AbortController().signal, streaming: false, deadline: 1234 }
+  for await (const _ of handle({ ...ask, timeoutMs: 1000 }, call));
+  assert.deepEqual(deadlines, [1234, 1234])
 })

@@ -70,6 +70,17 @@ test('a head without a body has not begun to answer', async (t) => {
   await upstream.closed(0)
 })
 
+test('a head that comes late leaves the body its time', async (t) => {
+  const upstream = await upstreamFor(t, async (_, response) => {
+    await sleep(300)
+    response.writeHead(200).flushHeaders()
+    await sleep(300)
+    response.end('late but fine')
+  })
+  const send = withTimeouts(createPool())
+  assert.equal(await textOf(await send(request(upstream.url, 500, 500), never())), 'late but fine')
+})
+
 test('a first byte that takes longer than the pause between bytes may is none too late', async (t) => {
   const upstream = await upstreamFor(t, async (_, response) => {
     await sleep(300)

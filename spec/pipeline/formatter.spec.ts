@@ -28,7 +28,7 @@ function ticking(): () => number {
 async function complete(events: readonly (Event | Error)[], ask: Partial<ChatAsk> = {}, streaming = true) {
   const steps: Progress[] = []
   const call = { signal: new AbortController().signal, streaming }
-  const answered = withStructuredOutput(() => 0)(() => flow(events))({ kind: 'chat', messages: [], ...ask }, call)
+  const answered = withStructuredOutput(() => flow(events))({ kind: 'chat', messages: [], ...ask }, call)
   const run = formatCompletion({ events: answered, now: ticking(), streaming })
   for (;;) {
     const next = await run.next()

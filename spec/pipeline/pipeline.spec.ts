@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { readConfig } from '../../src/config.ts'
 import { Fault } from '../../src/errors.ts'
+import { withDeadline } from '../../src/extensions/deadline.ts'
 import type { ChatAsk, Event } from '../../src/gateway.ts'
 import type { HttpRequest, HttpResponse, Send } from '../../src/http/message.ts'
 import type { Clock } from '../../src/http/retry.ts'
@@ -351,14 +352,15 @@ test('a refusal that stays a refusal ends after one mending', async () => {
   assert.equal(built.sent.length, 2)
 })
 
-test('the end of the call is a timeout, whatever drips', async () => {
-  const built = build(async (_, __, signal) => {
-    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
-    return { fault: signal.reason as Error }
+test('when the time of the call is up, no other route is tried', async () => {
+  const over = new AbortController()
+  const built = build(() => {
+    over.abort(new Fault('timeout', 'over', { cause: 'deadline' }))
+    return { fault: over.signal.reason as Fault }
   })
-  const { fault } = await run(built, ask({ model: 'best', timeoutMs: 40 }))
+  const { fault } = await run(built, ask({ model: 'best' }), over.signal)
   assert.deepEqual([fault?.code, fault?.detail.cause], ['timeout', 'deadline'])
-  assert.equal(built.sent.length, 1, 'no other route is tried when the time is up')
+  assert.equal(built.sent.length, 1)
 })
 
 test('an interruption while the gateway waits to try again is told as one', async () => {
@@ -369,7 +371,8 @@ test('an interruption while the gateway waits to try again is told as one', asyn
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       controller.abort()
     })
-  const { fault } = await run(built, ask(), controller.signal)
+  const handle = withDeadline(built.clock.now)(built.handle)
+  const { fault } = await gather(handle(ask(), { signal: controller.signal, streaming: true }))
   assert.deepEqual([fault?.code, fault?.detail.cause], ['unavailable', 'cancelled'])
 })
 

@@ -235,6 +235,7 @@ const requests: { name: string; ask: Ask; body: Record<string, unknown>; warning
   })),
   { name: 'tools', ask: chat({ tools: [weather] }), body: { tools: [encodedWeather] } },
   { name: 'no tools', ask: chat({ tools: [] }), body: {} },
+  { name: 'no tools and a choice', ask: chat({ tools: [], toolChoice: 'required' }), body: {} },
   {
     name: 'tools and choice auto',
     ask: chat({ tools: [weather], toolChoice: 'auto' }),

@@ -1,18 +1,14 @@
 import { Fault } from '../errors.ts'
 import type { Ask, ChatAsk, Event, Usage } from '../gateway.ts'
 import type { Call, Handle, Middleware } from '../handle.ts'
-import { defaultTotalMs } from '../pipeline/pipeline.ts'
 import type { Reading } from '../pipeline/response-schema.ts'
 
 /**
  * Holds an answer against the schema that the caller asked for, whatever the provider made of it. One that does not fit is
  * sent back once, with what is wrong; if its text has been streamed already, it is delivered, and the call has failed.
  */
-export const withStructuredOutput =
-  (now: () => number): Middleware =>
-  (next) =>
-  (ask, call) =>
-    ask.kind === 'chat' && ask.responseSchema ? structured(next, ask as ChatAskWithSchema, call, now) : next(ask, call)
+export const withStructuredOutput: Middleware = (next) => (ask, call) =>
+  ask.kind === 'chat' && ask.responseSchema ? structured(next, ask as ChatAskWithSchema, call) : next(ask, call)
 
 type ChatAskWithSchema = ChatAsk & { responseSchema: Record<string, unknown> }
 type Finish = Extract<Event, { type: 'finish' }>
@@ -25,9 +21,7 @@ type Turn = {
   finish?: Finish
 }
 
-async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call, now: () => number): AsyncGenerator<Event> {
-  const startedMs = now()
-  const totalMs = ask.timeoutMs ?? defaultTotalMs
+async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call): AsyncGenerator<Event> {
   const usages: Usage[] = []
   let asked: Ask = ask
   let attempts = 0
@@ -38,9 +32,7 @@ async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call, now
     const problem = reading && 'problem' in reading ? reading.problem : undefined
     if (problem !== undefined && !call.streaming && !repaired) {
       yield { type: 'warning', message: `the answer did not fit responseSchema (${problem}) and was asked for again` }
-      // One call has one time in all, however many turns it takes.
-      const timeoutMs = Math.max(1, totalMs - (now() - startedMs))
-      asked = { ...ask, timeoutMs, messages: [...ask.messages, ...correction(turn.text, problem)] }
+      asked = { ...ask, messages: [...ask.messages, ...correction(turn.text, problem)] }
       continue
     }
     if (!call.streaming && turn.text !== '') yield { type: 'text-delta', text: turn.text }

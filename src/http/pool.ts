@@ -29,7 +29,6 @@ export function createPool(proxy: ProxySettings = {}): Send {
     proxy.http || proxy.https
       ? import('./proxy.ts').then(({ createProxyDispatcher }) => createProxyDispatcher(settings, proxy))
       : Promise.resolve(new Agent(settings) as Dispatcher)
-  const proxied = Boolean(proxy.http || proxy.https)
   // Whoever sends first is told; until then nobody listens.
   through.catch(() => {})
 
@@ -37,7 +36,8 @@ export function createPool(proxy: ProxySettings = {}): Send {
     const dispatcher = await through.catch(() => {
       throw new Fault('configuration', 'the proxy cannot be used: check HTTPS_PROXY and HTTP_PROXY', { cause: 'proxy' })
     })
-    const { origin, pathname, search } = new URL(request.url)
+    const { origin, pathname, protocol, search } = new URL(request.url)
+    const proxied = Boolean(proxy.http || (protocol === 'https:' && proxy.https))
 
     return new Promise<HttpResponse>((resolve, reject) => {
       let connection: Dispatcher.DispatchController | undefined

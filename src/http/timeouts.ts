@@ -12,17 +12,25 @@ export function withTimeouts(send: Send): Send {
     const passOn = () => silence.abort(signal.reason)
     if (signal.aborted) passOn()
     signal.addEventListener('abort', passOn, { once: true })
-    // A head is quickly sent: the patience for a first byte lasts until there is one of the body.
-    const firstByte = setTimeout(() => {
-      silence.abort(silent(`did not begin to answer within ${firstByteMs / 1000} s`, 'first_byte'))
-    }, firstByteMs)
+    const startedMs = performance.now()
+    const firstByteBy = (limitMs: number) =>
+      setTimeout(
+        () => silence.abort(silent(`did not begin to answer within ${secondsOf(limitMs)}`, 'first_byte')),
+        limitMs - (performance.now() - startedMs),
+      )
+    let firstByte = firstByteBy(firstByteMs)
     const release = () => {
       clearTimeout(firstByte)
       signal.removeEventListener('abort', passOn)
     }
-    const onIdle = () => silence.abort(silent(`fell silent for ${idleMs / 1000} s in the middle of its answer`, 'idle'))
+    const onIdle = () =>
+      silence.abort(silent(`fell silent for ${secondsOf(idleMs)} in the middle of its answer`, 'idle'))
     try {
       const response = await send(request, silence.signal)
+      clearTimeout(firstByte)
+      // A head is quickly sent: the patience lasts until there is a byte of the body, to which a late one leaves time.
+      const lateMs = performance.now() - startedMs + Math.min(idleMs, firstByteMs)
+      firstByte = firstByteBy(Math.max(firstByteMs, lateMs))
       return { ...response, body: watched(response.body, firstByte, { idleMs, onIdle }, release) }
     } catch (error) {
       release()
@@ -60,4 +68,8 @@ function silent(what: string, cause: string): Fault {
     cause,
     retryable: true,
   })
+}
+
+function secondsOf(ms: number): string {
+  return `${Number((ms / 1000).toFixed(2))} s`
 }

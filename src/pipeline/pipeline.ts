@@ -6,9 +6,6 @@ import type { Directory } from './directory.ts'
 import type { Route, Router } from './router.ts'
 import type { Translate } from './translator.ts'
 
-/** The hard end of every call that names none of its own, retries and waits included. */
-export const defaultTotalMs = 600_000
-
 /** Calls at once, each with a socket of its own; beyond, the system's own limits are near. */
 const maxActive = 1000
 
@@ -27,18 +24,16 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
       throw new Fault('busy', `${maxActive} calls are in progress already`, { retryable: true, retryAfterMs: 1000 })
     }
     active += counted
-    const startedMs = clock.now()
-    const limit = withDeadline(ask, call.signal)
-    const attempted = { signal: limit.signal, deadline: startedMs + limit.totalMs }
+    const { signal, deadline = Number.POSITIVE_INFINITY } = call
     let attempts = 0
     try {
-      const routes = await router.route(ask, limit.signal)
+      const routes = await router.route(ask, signal)
       for (const [at, route] of routes.entries()) {
         const routedMs = clock.now()
         let delivered = false
         try {
           assertTakes(ask, route, directory)
-          for await (const event of translate(ask, route, attempted)) {
+          for await (const event of translate(ask, route, { signal, deadline })) {
             if (!delivered) router.observe(route, clock.now() - routedMs)
             delivered = true
             yield event.type === 'served' ? { ...event, attempts: event.attempts + attempts } : event
@@ -47,10 +42,10 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
         } catch (error) {
           if (!(error instanceof Fault)) throw error
           attempts += error.detail.attempts ?? 0
-          const last = at === routes.length - 1 || delivered || limit.signal.aborted || final.has(error.code)
+          const last = at === routes.length - 1 || delivered || signal.aborted || final.has(error.code)
           if (!last) continue
           const alike = isUnknownModel(error, ask)
-            ? await directory.like(route.provider.name, route.target.model, limit.signal).catch(() => [])
+            ? await directory.like(route.provider.name, route.target.model, signal).catch(() => [])
             : []
           const hint = alike.length > 0 ? `; the nearest names there are ${alike.join(', ')}` : ''
           throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, {
@@ -61,7 +56,6 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
       }
     } finally {
       active -= counted
-      limit.release()
     }
   }
 }
@@ -88,40 +82,4 @@ function isUnknownModel(fault: Fault, ask: Ask): boolean {
   return (
     fault.code === 'model_not_found' && fault.detail.cause === undefined && ask.kind !== 'models' && ask.kind !== 'tool'
   )
-}
-
-type TimeLimit = { signal: AbortSignal; totalMs: number; release(): void }
-
-function withDeadline(ask: Ask, outer: AbortSignal): TimeLimit {
-  const totalMs = ask.timeoutMs ?? defaultTotalMs
-  const controller = new AbortController()
-  // The end of the call that asked for a lookup keeps its reason; a client's own cancellation brings none.
-  const passOn = () =>
-    controller.abort(
-      outer.reason instanceof Fault
-        ? outer.reason
-        : new Fault('unavailable', 'the call was interrupted', { cause: 'cancelled', retryable: true }),
-    )
-  if (outer.aborted) passOn()
-  outer.addEventListener('abort', passOn, { once: true })
-  const timer = setTimeout(() => {
-    controller.abort(
-      new Fault(
-        'timeout',
-        `it did not finish within ${totalMs / 1000} s in all (the argument timeout moves this limit)`,
-        {
-          cause: 'deadline',
-          retryable: true,
-        },
-      ),
-    )
-  }, totalMs)
-  return {
-    signal: controller.signal,
-    totalMs,
-    release() {
-      clearTimeout(timer)
-      outer.removeEventListener('abort', passOn)
-    },
-  }
 }

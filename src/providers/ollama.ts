@@ -29,7 +29,7 @@ function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
   const { messages, warnings } = encodeMessages(ask.messages)
   const thinking = encodeThinking(ask.reasoningEffort)
   const tools = toolChoice === 'none' ? [] : (ask.tools ?? [])
-  if (toolChoice !== undefined && toolChoice !== 'auto' && toolChoice !== 'none') {
+  if (tools.length > 0 && toolChoice !== undefined && toolChoice !== 'auto') {
     warnings.push('toolChoice was left out: this provider cannot force a tool, the model decides')
   }
   const fields = {

@@ -1,0 +1,47 @@
+import { Fault } from '../errors.ts'
+import type { Call, Middleware } from '../handle.ts'
+
+/** The hard end of every call that names none of its own, retries and waits included. */
+const defaultTotalMs = 600_000
+
+/** Ends a call when its time is up, whatever it is doing then; `now` is in milliseconds on the clock of the deadline. */
+export const withDeadline =
+  (now: () => number): Middleware =>
+  (next) =>
+    async function* limited(ask, call) {
+      const totalMs = ask.timeoutMs ?? defaultTotalMs
+      const { signal, release } = createLimit(totalMs, call)
+      try {
+        yield* next(ask, { ...call, signal, deadline: now() + totalMs })
+      } finally {
+        release()
+      }
+    }
+
+function createLimit(totalMs: number, { signal: outer }: Call): { signal: AbortSignal; release(): void } {
+  const controller = new AbortController()
+  // The end of the call that asked for a lookup keeps its reason; a client's own cancellation brings none.
+  const passOn = () => controller.abort(outer.reason instanceof Fault ? outer.reason : cancelled())
+  if (outer.aborted) passOn()
+  outer.addEventListener('abort', passOn, { once: true })
+  const timer = setTimeout(() => controller.abort(unfinished(totalMs)), totalMs)
+  return {
+    signal: controller.signal,
+    release() {
+      clearTimeout(timer)
+      outer.removeEventListener('abort', passOn)
+    },
+  }
+}
+
+function cancelled(): Fault {
+  return new Fault('unavailable', 'the call was interrupted', { cause: 'cancelled', retryable: true })
+}
+
+function unfinished(totalMs: number): Fault {
+  const seconds = totalMs / 1000
+  return new Fault('timeout', `it did not finish within ${seconds} s in all (the argument timeout moves this limit)`, {
+    cause: 'deadline',
+    retryable: true,
+  })
+}
