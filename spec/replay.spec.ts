@@ -44,13 +44,13 @@ function edit(path: string, change: (text: string) => string): void {
 }
 
 test('cases that are named are played, a line each, and the last line counts them', async () => {
-  const { code, lines, output } = await replay(['llama-server/chat-tool-call-whole', 'openai/error-quota'])
+  const { code, lines, output } = await replay(['llamacpp/chat-tool-call-whole', 'openai/error-quota'])
   assert.equal(code, 0, output)
   assert.equal(lines.filter((line) => line === '2 passed, 0 failed').length, 1)
   assert.equal(lines.at(-2), '2 passed, 0 failed')
   assert.deepEqual(
     lines.filter((line) => /^\S+$/.test(line)),
-    ['llama-server', 'openai'],
+    ['llamacpp', 'openai'],
   )
   assert.equal(lines.filter((line) => line.startsWith('  ok ')).length, 2)
   assert.ok(!output.includes('\u001b'), 'no escape sequences in a pipe')
