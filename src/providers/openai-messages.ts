@@ -85,6 +85,10 @@ function encodePart(part: Part, warnings: Set<string>): Json | undefined {
     case 'audio':
       return { type: 'input_audio', input_audio: { data: part.data, format: audioFormat(part.mimeType) } }
     case 'file':
+      // A file is a PDF here: servers refuse one of text, and its words say the same.
+      if (part.mimeType.startsWith('text/')) {
+        return { type: 'text', text: Buffer.from(part.data, 'base64').toString('utf8') }
+      }
       return {
         type: 'file',
         file: { filename: part.name ?? 'file', file_data: `data:${part.mimeType};base64,${part.data}` },
