@@ -3,20 +3,27 @@ import { ProviderConfigFile } from '../src/config-file.ts'
 import { providerVariables, variables } from '../src/config-variables.ts'
 import { revisions } from '../src/mcp/handshake.ts'
 import { statelessVersions } from '../src/mcp/stateless.ts'
-import type { Dialect } from '../src/provider.ts'
-import { presets } from '../src/providers/index.ts'
 import * as z from '../src/schema.ts'
 import { declarationOf } from '../src/tools/definition.ts'
 import { definitions } from '../src/tools/index.ts'
+import { matrixTables, type Table } from './matrix/tables.ts'
+import { matrixOf, readCases } from './matrix.ts'
 
 /** Every file, or part of one, that is made from the code, as it should be. */
 export function generated(): { path: string; text: string }[] {
+  const tables = {
+    variables: variableTable,
+    providers: providerTable,
+    tools: toolTable,
+    revisions: revisionTable,
+    ...matrixTables(matrixOf(readCases())),
+  }
   return [
     { path: 'src/tools/declarations.ts', text: declarationsModule() },
     { path: 'spec/provider-config.schema.json', text: configSchema() },
     ...['README.md', 'spec/client.md', 'spec/components.md', 'spec/mcp-server.md'].map((path) => ({
       path,
-      text: withTables(path),
+      text: withTables(path, tables),
     })),
   ]
 }
@@ -42,60 +49,38 @@ function configSchema(): string {
   return `${JSON.stringify(schema, undefined, 2)}\n`
 }
 
-const tables: Readonly<Record<string, () => string>> = {
-  variables: () =>
-    table(
-      ['variable', 'meaning', 'default'],
-      variables.map(({ name, meaning, default: value }) => [`\`${name}\``, meaning, value]),
-    ),
-  providers: () =>
-    table(
-      ['provider', 'key', 'address', 'default address'],
-      providerVariables.map(({ type, key, url, baseUrl }) => [
-        `\`${type}\``,
-        `\`${key}\``,
-        url,
-        baseUrl.startsWith('http') ? `\`${baseUrl}\`` : baseUrl,
-      ]),
-    ),
-  features: () => {
-    const rows = Object.entries(presets).filter(
-      ([type, { dialect }]) => Object.entries(presets).find(([, other]) => other.dialect === dialect)?.[0] === type,
-    )
-    const users = (dialect: Dialect) =>
-      Object.entries(presets)
-        .filter(([, other]) => other.dialect === dialect)
-        .map(([type]) => `\`${type}\``)
-        .join(', ')
-    const yes = (operation: unknown) => (operation ? 'yes' : '')
-    return table(
-      ['provider', 'chat', 'text', 'embeddings', 'models', 'tools of its own'],
-      rows.map(([, { dialect }]) => [
-        users(dialect),
-        yes(dialect.chat),
-        yes(dialect.text),
-        yes(dialect.embed),
-        yes(dialect.models),
-        Object.keys(dialect.tools ?? {})
-          .map((name) => `\`${name}\``)
-          .join(' '),
-      ]),
-    )
-  },
-  tools: () =>
-    table(
-      ['tool', 'what it does', 'arguments'],
-      definitions.map(({ name, description, input }) => [
-        `\`${name}\``,
-        description,
-        Object.keys(input.shape)
-          .map((argument) => `\`${argument}\``)
-          .join(' '),
-      ]),
-    ),
-  revisions: () => {
-    const yes = (value: boolean) => (value ? 'yes' : 'no')
-    const rows = Object.entries(revisions).map(([version, revision]) => [
+const variableTable: Table = {
+  head: ['variable', 'meaning', 'default'],
+  rows: variables.map(({ name, meaning, default: value }) => [`\`${name}\``, meaning, value]),
+}
+
+const providerTable: Table = {
+  head: ['provider', 'key', 'address', 'default address'],
+  rows: providerVariables.map(({ type, key, url, baseUrl }) => [
+    `\`${type}\``,
+    `\`${key}\``,
+    url,
+    baseUrl.startsWith('http') ? `\`${baseUrl}\`` : baseUrl,
+  ]),
+}
+
+const toolTable: Table = {
+  head: ['tool', 'what it does', 'arguments'],
+  rows: definitions.map(({ name, description, input }) => [
+    `\`${name}\``,
+    description,
+    Object.keys(input.shape)
+      .map((argument) => `\`${argument}\``)
+      .join(' '),
+  ]),
+}
+
+const yes = (value: boolean) => (value ? 'yes' : 'no')
+
+const revisionTable: Table = {
+  head: ['revision', 'opening', 'batches', 'annotations', 'titles', 'structured results', 'content blocks'],
+  rows: [
+    ...Object.entries(revisions).map(([version, revision]) => [
       version,
       '`initialize`',
       yes(revision.batches),
@@ -103,32 +88,20 @@ const tables: Readonly<Record<string, () => string>> = {
       yes(revision.titles),
       yes(revision.structuredContent),
       [...revision.content].join(', '),
-    ])
-    const modern = statelessVersions.map((version) => [
-      version,
-      '`_meta` on each request',
-      'no',
-      'yes',
-      'yes',
-      'yes',
-      'all',
-    ])
-    return table(
-      ['revision', 'opening', 'batches', 'annotations', 'titles', 'structured results', 'content blocks'],
-      [...rows, ...modern],
-    )
-  },
+    ]),
+    ...statelessVersions.map((version) => [version, '`_meta` on each request', 'no', 'yes', 'yes', 'yes', 'all']),
+  ],
 }
 
 /** A document with what stands between its markers made anew. */
-function withTables(path: string): string {
+function withTables(path: string, tables: Readonly<Record<string, Table>>): string {
   return readFileSync(path, 'utf8').replace(
     /(<!-- table: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g,
-    (_, open: string, name: string, close: string) => `${open}${(tables[name] as () => string)()}\n${close}`,
+    (_, open: string, name: string, close: string) => `${open}${written(tables[name] as Table)}\n${close}`,
   )
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+function written({ head, rows }: Table): string {
   const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
 }

@@ -44,13 +44,13 @@ function edit(path: string, change: (text: string) => string): void {
 }
 
 test('cases that are named are played, a line each, and the last line counts them', async () => {
-  const { code, lines, output } = await replay(['llama-server/chat-tool-call-whole', 'openai/error-quota'])
+  const { code, lines, output } = await replay(['llamacpp/chat-tool-call-whole', 'openai/error-quota'])
   assert.equal(code, 0, output)
   assert.equal(lines.filter((line) => line === '2 passed, 0 failed').length, 1)
   assert.equal(lines.at(-2), '2 passed, 0 failed')
   assert.deepEqual(
-    lines.filter((line) => /^\S+$/.test(line)),
-    ['llama-server', 'openai'],
+    lines.filter((line) => /^\S+ \(\d+\)$/.test(line)),
+    ['llamacpp (1)', 'openai (1)'],
   )
   assert.equal(lines.filter((line) => line.startsWith('  ok ')).length, 2)
   assert.ok(!output.includes('\u001b'), 'no escape sequences in a pipe')
@@ -97,6 +97,7 @@ for (const { name, file, change, said } of spoilt) {
     assert.equal(code, 1)
     assert.equal(lines.at(-2), '0 passed, 1 failed')
     assert.match(output, said)
+    assert.ok(lines.includes('failed: openai/chat'), output)
   })
 }
 

@@ -20,6 +20,17 @@ export type Call = {
 
 export type Case = { name: string; dir: string; call: Call; exchanges: readonly Exchange[]; result: unknown }
 
+/** The key that the gateways are given. It must not come out of them anywhere but in their requests. */
+export const replayKey = 'replay-not-a-real-key'
+
+/** The gateway is pointed at the upstream, whose origin is given, unless the case does that itself. */
+export function environmentOf({ env = {} }: Call, origin: string): Record<string, string> {
+  const given = Object.entries(env).map(([name, text]) => [name, text.replaceAll('{upstream}', origin)])
+  const elsewhere = !('GATEWAY_URL' in env) && Object.values(env).some((text) => text.includes('{upstream}'))
+  const usual = elsewhere ? {} : { GATEWAY_URL: `${origin}/v1`, GATEWAY_API_KEY: replayKey }
+  return { LOG_LEVEL: 'silent', ...usual, ...Object.fromEntries(given) }
+}
+
 /** The folders of the cases, as `server/case`, whose names hold one of the given texts; all of them without any. */
 export function findCases(root: string, wanted: readonly string[]): string[] {
   const names = foldersIn(root).flatMap((server) => foldersIn(join(root, server)).map((name) => `${server}/${name}`))

@@ -1,6 +1,6 @@
 import type { Outcome } from './play.ts'
 
-/** What the person at the screen sees: a line a case, grouped by server, and on a terminal a bar below. */
+/** What the person at the screen sees: a line a case, grouped by provider, and on a terminal a bar below. */
 
 export type Report = {
   /** Takes the outcome of the case of this number; lines come out in the order of the cases. */
@@ -27,6 +27,10 @@ export function createReport(names: readonly string[], output: NodeJS.WriteStrea
     write(`  ${mark} ${caseOf(name).padEnd(nameWidth)}  ${paint(2, shortened(title, room))}\n`)
     for (const fault of faults.slice(0, 8)) write(`         ${fault}\n`)
   }
+  const heading = (folder: string) => {
+    const count = names.filter((name) => folderOf(name) === folder).length
+    return `${printed > 0 ? '\n' : ''}${paint(1, folder)} ${paint(2, `(${count})`)}\n`
+  }
   const drawBar = () => {
     const done = Math.round((outcomes.size / names.length) * barCells)
     write(`${paint(36, '#'.repeat(done))}${'.'.repeat(barCells - done)} ${outcomes.size}/${names.length}`)
@@ -42,7 +46,7 @@ export function createReport(names: readonly string[], output: NodeJS.WriteStrea
         const name = names[printed]
         const next = outcomes.get(printed)
         if (name === undefined || !next) break
-        if (serverOf(name) !== serverOf(names[printed - 1] ?? '')) write(`${paint(1, serverOf(name))}\n`)
+        if (folderOf(name) !== folderOf(names[printed - 1] ?? '')) write(heading(folderOf(name)))
         line(name, next)
         printed += 1
       }
@@ -56,6 +60,8 @@ export function createReport(names: readonly string[], output: NodeJS.WriteStrea
         line('the gateways', outcome)
       }
       const failed = all.filter(({ faults }) => faults.length > 0).length
+      const failedNames = names.filter((_, at) => (outcomes.get(at)?.faults.length ?? 0) > 0)
+      if (failedNames.length > 0) write(`\n${paint(31, 'failed:')} ${failedNames.join(' ')}\n`)
       const calls = all.reduce((sum, outcome) => sum + outcome.calls, 0)
       write(`\n${calls} calls over the gateway's pipes in ${seconds.toFixed(1)} s\n`)
       write(`${all.length - failed} passed, ${failed} failed\n`)
@@ -64,7 +70,7 @@ export function createReport(names: readonly string[], output: NodeJS.WriteStrea
   }
 }
 
-function serverOf(name: string): string {
+function folderOf(name: string): string {
   return name.split('/', 1)[0] ?? ''
 }
 

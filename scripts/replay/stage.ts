@@ -1,4 +1,4 @@
-import type { Call } from './cases.ts'
+import { type Call, environmentOf, replayKey } from './cases.ts'
 import { openSession, type Session } from './session.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 
@@ -13,9 +13,6 @@ export type Stage = {
   close(): Promise<string[]>
 }
 
-/** The key that the gateways are given. It must not come out of them anywhere but in their requests. */
-export const replayKey = 'replay-not-a-real-key'
-
 export async function openStage(): Promise<Stage> {
   const upstream = await startUpstream()
   const sessions = new Map<string, Session>()
@@ -27,7 +24,7 @@ export async function openStage(): Promise<Stage> {
   return {
     upstream,
     sessionFor(call) {
-      const env = environmentFor(call, upstream.origin)
+      const env = environmentOf(call, upstream.origin)
       const id = JSON.stringify(env)
       const session = sessions.get(id) ?? openSession(env, replayKey)
       sessions.set(id, session)
@@ -40,12 +37,4 @@ export async function openStage(): Promise<Stage> {
       return faults
     },
   }
-}
-
-/** The gateway is pointed at the upstream, unless the case does that itself. */
-function environmentFor({ env = {} }: Call, origin: string): Record<string, string> {
-  const given = Object.entries(env).map(([name, text]) => [name, text.replaceAll('{upstream}', origin)])
-  const elsewhere = !('GATEWAY_URL' in env) && Object.values(env).some((text) => text.includes('{upstream}'))
-  const usual = elsewhere ? {} : { GATEWAY_URL: `${origin}/v1`, GATEWAY_API_KEY: replayKey }
-  return { LOG_LEVEL: 'silent', ...usual, ...Object.fromEntries(given) }
 }

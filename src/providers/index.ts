@@ -1,5 +1,5 @@
 import { faultOfStatus } from '../http/problem.ts'
-import type { Dialect } from '../provider.ts'
+import type { Dialect, Provider } from '../provider.ts'
 import { anthropic } from './anthropic.ts'
 import { azure } from './azure.ts'
 import { lmstudio } from './lmstudio.ts'
@@ -7,8 +7,8 @@ import { ollama } from './ollama.ts'
 import { openai, openaiAlike } from './openai.ts'
 
 /** What is known of a kind of provider before anybody has configured it. */
-export type Preset = {
-  dialect: Dialect
+export type Preset<Spoken = Dialect> = {
+  dialect: Spoken
   /** Where it is unless the configuration says otherwise; absent where there is no such place. */
   baseUrl?: string
   keyVariable: string
@@ -33,7 +33,7 @@ function nearby(port: number): RegExp {
 }
 
 /** A server that speaks OpenAI's dialect: turned on by its key, or by the URL where it runs on the user's own machine. */
-function alike(name: string, baseUrl: string, local = false): Preset {
+function alike(name: string, baseUrl: string, local = false): Preset<Provider> {
   const { host } = new URL(baseUrl)
   return {
     dialect: openaiAlike,
@@ -48,7 +48,7 @@ function alike(name: string, baseUrl: string, local = false): Preset {
 }
 
 /** Every kind of provider, in the order in which the default one is chosen. */
-export const presets: Readonly<Record<string, Preset>> = {
+export const presets: Readonly<Record<string, Preset<Provider>>> = {
   openai: {
     dialect: openai,
     baseUrl: 'https://api.openai.com/v1',

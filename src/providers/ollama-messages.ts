@@ -1,5 +1,6 @@
 import type { ChatMessage, Part, ToolSpec } from '../gateway.ts'
 import type { Json } from './json.ts'
+import { joinResults } from './tool-results.ts'
 
 /**
  * Messages and tools in the shapes of Ollama's /api/chat (its docs/openapi.yaml, ChatMessage and ToolDefinition; the
@@ -12,7 +13,7 @@ export function encodeMessages(conversation: readonly ChatMessage[]): EncodedMes
   const warnings = new Set<string>()
   // Calls of later turns may bear the same ids again: the latest one is the one that a result answers.
   const calledNames = new Map<string, string>()
-  const messages = conversation.flatMap(({ role, content }) => {
+  const messages = joinResults(conversation).flatMap(({ role, content }) => {
     switch (role) {
       case 'assistant':
         for (const part of content) if (part.type === 'tool-use') calledNames.set(part.id, part.name)

@@ -1,6 +1,7 @@
 import { Fault } from '../errors.ts'
 import { type ChatMessage, type Part, type ToolSpec, textOf } from '../gateway.ts'
 import type { Json } from './json.ts'
+import { joinResults } from './tool-results.ts'
 
 /** Messages and tools in the shapes of OpenAI's chat completions (OpenAPI document 2.3.0, ChatCompletionRequestMessage). */
 
@@ -9,7 +10,7 @@ export type EncodedMessages = { messages: Json[]; warnings: string[] }
 /** `developer` is an OpenAI word: elsewhere it is unknown and often refused, and `system` means the same. */
 export function encodeMessages(messages: readonly ChatMessage[], knowsDeveloper: boolean): EncodedMessages {
   const warnings = new Set<string>()
-  const encoded = messages.flatMap((message) => {
+  const encoded = joinResults(messages).flatMap((message) => {
     switch (message.role) {
       case 'assistant':
         return [encodeAssistant(message.content, warnings)]
@@ -84,6 +85,10 @@ function encodePart(part: Part, warnings: Set<string>): Json | undefined {
     case 'audio':
       return { type: 'input_audio', input_audio: { data: part.data, format: audioFormat(part.mimeType) } }
     case 'file':
+      // A file is a PDF here: servers refuse one of text, and its words say the same.
+      if (part.mimeType.startsWith('text/')) {
+        return { type: 'text', text: Buffer.from(part.data, 'base64').toString('utf8') }
+      }
       return {
         type: 'file',
         file: { filename: part.name ?? 'file', file_data: `data:${part.mimeType};base64,${part.data}` },
