@@ -395,6 +395,18 @@ test('6: fragments of calls that interleave in any order go to their own call', 
   )
 })
 
+test('6: an index is a place, whichever call begins first', async () => {
+  const [a, b, c] = threeCalls.map(({ id, name, argumentsText }, at) => call(at, { id, name, args: argumentsText }))
+  for (const order of [
+    [b, a, c],
+    [c, b, a],
+    [b, c, a],
+  ]) {
+    const stream = [...order.filter((one) => one !== undefined), chunk({}, 'tool_calls'), done]
+    assert.deepEqual((await answer(stream)).calls, threeCalls)
+  }
+})
+
 for (const index of [-1, 1.5, '0', {}, '__proto__']) {
   test(`an impossible index of a call, ${JSON.stringify(index)}, is a fault`, async () => {
     const stream = [

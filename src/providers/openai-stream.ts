@@ -143,12 +143,12 @@ const maxToolCalls = 1024
  * begins a new call, and without ids a name behind arguments does.
  */
 export function createToolCalls(): ToolCalls {
-  type Call = { id: string; name: string; pieces: string[] }
+  type Call = { index: number | undefined; id: string; name: string; pieces: string[] }
   const calls: Call[] = []
-  const byIndex = new Map<unknown, Call>()
-  const begin = (index: unknown): Call => {
+  const byIndex = new Map<number | undefined, Call>()
+  const begin = (index: number | undefined): Call => {
     if (calls.length >= maxToolCalls) throw impossibleIndex()
-    const call = { id: '', name: '', pieces: [] }
+    const call = { index, id: '', name: '', pieces: [] }
     calls.push(call)
     byIndex.set(index, call)
     return call
@@ -157,8 +157,7 @@ export function createToolCalls(): ToolCalls {
     add(fragment) {
       if (!isObject(fragment)) return
       const { id } = fragment
-      const index = fragment['index'] ?? undefined
-      if (index !== undefined && !(Number.isSafeInteger(index) && (index as number) >= 0)) throw impossibleIndex()
+      const index = readIndex(fragment['index'])
       const { name, arguments: piece } = isObject(fragment['function']) ? fragment['function'] : ({} as Json)
       const known = index === undefined ? calls.at(-1) : byIndex.get(index)
       const isOther =
@@ -172,13 +171,26 @@ export function createToolCalls(): ToolCalls {
       else if (isObject(piece)) call.pieces.push(JSON.stringify(piece))
     },
     all: () =>
-      calls.map(({ id, name, pieces }, position) => ({
+      inOrder(calls).map(({ id, name, pieces }, position) => ({
         type: 'tool-call',
         id: id || `call_${position}`,
         name,
         argumentsText: pieces.join(''),
       })),
   }
+}
+
+function readIndex(told: unknown): number | undefined {
+  if (told === undefined || told === null) return undefined
+  if (!Number.isSafeInteger(told) || (told as number) < 0) throw impossibleIndex()
+  return told as number
+}
+
+/** An index is a place in the list of calls; where calls share one or have none, they stay as they came. */
+function inOrder<Call extends { index: number | undefined }>(calls: readonly Call[]): readonly Call[] {
+  const places = new Set(calls.map(({ index }) => index))
+  if (places.has(undefined) || places.size < calls.length) return calls
+  return calls.toSorted((left, right) => (left.index ?? 0) - (right.index ?? 0))
 }
 
 function impossibleIndex(): Fault {
