@@ -28,7 +28,7 @@ for (const dialect of [chat, responses, messages, ollama]) {
   test(`${dialect.name}, streamed`, async () => {
     await fc.assert(
       fc.asyncProperty(dialect.samples, cut, async ({ stream }, pieces) => {
-        await agree(dialect, stream, dialect.streamType, pieces)
+        await agree(dialect, stream.join(''), dialect.streamType, pieces)
       }),
       { seed, numRuns },
     )
@@ -38,6 +38,19 @@ for (const dialect of [chat, responses, messages, ollama]) {
     await fc.assert(
       fc.asyncProperty(dialect.samples, cut, async ({ whole }, pieces) => {
         await agree(dialect, whole, 'application/json', pieces)
+      }),
+      { seed, numRuns },
+    )
+  })
+
+  test(`${dialect.name}, broken off behind some event`, async () => {
+    const place = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
+    await fc.assert(
+      fc.asyncProperty(dialect.samples, cut, place, fc.boolean(), async ({ stream }, pieces, share, told) => {
+        const events = stream.slice(0, Math.floor(share * stream.length))
+        const text = [...events, ...(told ? [dialect.failure] : [])].join('')
+        const [bySdk, byGateway] = await readTwice(dialect, text, dialect.streamType, pieces)
+        assert.deepEqual(withoutStatus(byGateway), withoutStatus(bySdk))
       }),
       { seed, numRuns },
     )
@@ -55,20 +68,29 @@ const cut: fc.Arbitrary<Cut> = fc.array(fc.double({ min: 0, max: 1, noNaN: true 
 }))
 
 async function agree(dialect: Dialect, text: string, type: string, pieces: Cut): Promise<void> {
+  const [bySdk, byGateway] = await readTwice(dialect, text, type, pieces)
+  assert.ok('text' in bySdk, 'the SDK refuses what was generated')
+  assert.deepEqual(byGateway, bySdk)
+}
+
+async function readTwice(dialect: Dialect, text: string, type: string, pieces: Cut): Promise<[Outcome, Outcome]> {
   const { path, model, env } = dialect
   const exchange: Exchange = {
     request: { method: 'POST', path, headers: {} },
     response: { status: 200, firstByteMs: 0, headers: { 'content-type': type }, chunks: [{ afterMs: 0, text }] },
   }
   stage.upstream.play([exchange], pieces)
-  const streamed = type !== 'application/json'
-  const expected = await askSdk({ origin: stage.upstream.origin, path, streamed })
-  assert.ok('text' in expected, 'the SDK refuses what was generated')
+  const bySdk = await askSdk({ origin: stage.upstream.origin, path, streamed: type !== 'application/json' })
   stage.upstream.play([exchange], pieces)
-  assert.deepEqual(await byGateway(model, env), expected)
+  return [bySdk, await askGateway(model, { MAX_RETRIES: '0', ...env })]
 }
 
-async function byGateway(model: string, env: Record<string, string>): Promise<Outcome> {
+/** What failed behind the head of an answer has a status or none: the SDKs and the gateway need not agree on that. */
+function withoutStatus(outcome: Outcome): Outcome {
+  return 'failed' in outcome ? { failed: true } : outcome
+}
+
+async function askGateway(model: string, env: Record<string, string>): Promise<Outcome> {
   const call: Call = {
     title: 'a random answer',
     source: 'made up',

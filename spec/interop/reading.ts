@@ -68,6 +68,8 @@ function usageOfChat(usage: OpenAI.CompletionUsage | null | undefined): { usage?
 }
 
 export function readResponse({ output, usage, status, incomplete_details }: OpenAI.Responses.Response): Reading {
+  // The SDK gives what there is when a stream breaks off, and leaves it to the caller to look at the status.
+  if (status !== 'completed' && status !== 'incomplete') throw new Error(`the response is ${status}`)
   const parts = output.flatMap((item) => (item.type === 'message' ? item.content : []))
   const calls = output.filter((item) => item.type === 'function_call')
   const refused = parts.some(({ type }) => type === 'refusal')

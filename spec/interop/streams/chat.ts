@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import {
   asEvents,
   calls,
+  cutShort,
   type Dialect,
   hand,
   interleaved,
@@ -41,6 +42,8 @@ const plan = fc.record({
   usagePlace: fc.constantFrom('behind', 'finish', 'every'),
   azure: fc.boolean(),
   padded: fc.boolean(),
+  /** Azure's filter tells of pieces that it has already let pass, in chunks without a delta. */
+  filtered: fc.boolean(),
   /** A second choice, whose chunks stand among those of the first. */
   other: fc.option(pieces, { freq: 8 }),
   picks,
@@ -50,7 +53,8 @@ const plan = fc.record({
 type Plan = typeof plan extends fc.Arbitrary<infer T> ? T : never
 
 function sample(planned: Plan): Sample {
-  const { content, refusal, thoughts, thoughtsName, calls, reason, usage, usagePlace, azure, padded, hand } = planned
+  const { content, refusal, thoughts, thoughtsName, reason, usage, usagePlace, azure, padded, filtered, hand } = planned
+  const calls = reason === 'length' ? cutShort(planned.calls) : planned.calls
   const head = { id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'tiny' }
   const chunk = (index: number, delta: object, finish: string | null = null) => ({
     ...head,
@@ -62,10 +66,12 @@ function sample(planned: Plan): Sample {
     chunk(0, { tool_calls: [{ index, id, type: 'function', function: { name, arguments: first } }] }),
     ...more.map((piece) => chunk(0, { tool_calls: [{ index, function: { arguments: piece } }] })),
   ])
+  const passed = { ...head, choices: [{ index: 0, finish_reason: null, content_filter_offsets: {} }], usage: null }
   const words = [
     ...thoughts.map((piece) => chunk(0, { [thoughtsName]: piece })),
     ...(content ?? []).map((piece) => chunk(0, { content: piece })),
     ...(refusal ?? []).map((piece) => chunk(0, { refusal: piece })),
+    ...(filtered ? [passed] : []),
   ]
   const other = planned.other
     ? [...planned.other.map((piece) => chunk(1, { content: piece })), chunk(1, {}, 'stop')]
@@ -119,5 +125,6 @@ export const chat: Dialect = {
   streamType: 'text/event-stream; charset=utf-8',
   model: 'tiny',
   env: {},
+  failure: 'data: {"error":{"message":"no","type":"server_error","code":null,"param":null}}\n\n',
   samples: plan.map(sample),
 }

@@ -147,5 +147,6 @@ export const messages: Dialect = {
   streamType: 'text/event-stream; charset=utf-8',
   model: 'tiny',
   env: { GATEWAY_URL: '{upstream}', PROVIDER_TYPE: 'anthropic' },
+  failure: 'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"no"}}\n\n',
   samples: plan.map(sample),
 }

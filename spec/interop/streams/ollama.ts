@@ -71,7 +71,7 @@ function sample({
   }
   const ended = [...lines, { ...line({ content: lastWord }), ...end }]
   return {
-    stream: ended.map((one) => `${written(one, hand)}${hand.trail}\n`).join(''),
+    stream: ended.map((one) => `${written(one, hand)}${hand.trail}\n`),
     whole: written(all, hand),
   }
 }
@@ -82,5 +82,6 @@ export const ollama: Dialect = {
   streamType: 'application/x-ndjson',
   model: 'tiny',
   env: { GATEWAY_URL: '{upstream}', PROVIDER_TYPE: 'ollama' },
+  failure: '{"error":"no"}\n',
   samples: plan.map(sample),
 }

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import {
   asEvents,
   calls,
+  cutShort,
   type Dialect,
   hand,
   interleaved,
@@ -104,13 +105,16 @@ const plan = fc.record({
   calls,
   ending: fc.constantFrom('completed', 'completed', 'max_output_tokens', 'content_filter'),
   usage: fc.option(usage),
+  /** Some servers do not repeat the items in the end. */
+  repeats: fc.boolean(),
   picks,
   hand,
 })
 
 type Plan = typeof plan extends fc.Arbitrary<infer T> ? T : never
 
-function sample({ thoughts, searches, messages, calls, ending, usage, picks, hand }: Plan): Sample {
+function sample({ thoughts, searches, messages, calls: planned, ending, usage, repeats, picks, hand }: Plan): Sample {
+  const calls = ending === 'max_output_tokens' ? cutShort(planned) : planned
   const spoken = [
     ...(thoughts ? [reasoning(thoughts.summaries, thoughts.sealed, 'rs_0')] : []),
     ...(searches ? [search('ws_0')] : []),
@@ -158,7 +162,7 @@ function sample({ thoughts, searches, messages, calls, ending, usage, picks, han
     { type: 'response.created', response: begun },
     { type: 'response.in_progress', response: begun },
     ...body,
-    { type: `response.${response.status}`, response },
+    { type: `response.${response.status}`, response: repeats ? response : { ...response, output: undefined } },
   ]
   return {
     stream: asEvents(
@@ -175,5 +179,6 @@ export const responses: Dialect = {
   streamType: 'text/event-stream; charset=utf-8',
   model: 'gpt-5-pro',
   env: {},
+  failure: 'event: error\ndata: {"type":"error","code":"server_error","message":"no","param":null}\n\n',
   samples: plan.map(sample),
 }

@@ -3,8 +3,8 @@ import type { Json } from '../../harness/gateway.ts'
 
 /** What the generators of random answers share: texts, arguments, their pieces, and how they are written down. */
 
-/** One answer, as a stream and as a whole: they say the same. */
-export type Sample = { stream: string; whole: string }
+/** One answer, as the events of a stream and as a whole: they say the same. */
+export type Sample = { stream: string[]; whole: string }
 
 export type Dialect = {
   name: string
@@ -14,6 +14,8 @@ export type Dialect = {
   /** The model that makes the gateway speak this dialect, and the variables that it needs for that. */
   model: string
   env: Record<string, string>
+  /** The event that ends a stream which fails. */
+  failure: string
   samples: fc.Arbitrary<Sample>
 }
 
@@ -80,6 +82,11 @@ export const calls: fc.Arbitrary<Call[]> = fc
     }),
   )
 
+/** The calls as they are where a limit cuts the answer short: the last has arguments that are no JSON. */
+export function cutShort(list: readonly Call[]): Call[] {
+  return list.map((call, at) => (at < list.length - 1 ? call : { ...call, pieces: ['{"a": ', '"cut'] }))
+}
+
 /** A count, a null, or nothing at all under the name. */
 export function maybeCount<Name extends string>(field: Name): fc.Arbitrary<{ [N in Name]?: number | null }> {
   return fc.oneof(fc.nat(9999), fc.constant(null), fc.constant(undefined)).map((count) => {
@@ -122,18 +129,16 @@ export function written(value: unknown, { ascii }: Pick<Hand, 'ascii'>): string 
 export type ServerEvent = { event?: string; data: unknown }
 
 /** Server-sent events; comments stand before those of the given numbers. Data that is a string is written as it is. */
-export function asEvents(events: readonly ServerEvent[], writing: Hand): string {
+export function asEvents(events: readonly ServerEvent[], writing: Hand): string[] {
   const { lineEnd, space, trail, comments } = writing
-  return events
-    .map(({ event, data }, at) => {
-      const lines = [
-        ...(comments.includes(at) ? [': still there', ''] : []),
-        ...(event === undefined ? [] : [`event:${space}${event}`]),
-        `data:${space}${typeof data === 'string' ? data : `${written(data, writing)}${trail}`}`,
-        '',
-        '',
-      ]
-      return lines.join(lineEnd)
-    })
-    .join('')
+  return events.map(({ event, data }, at) => {
+    const lines = [
+      ...(comments.includes(at) ? [': still there', ''] : []),
+      ...(event === undefined ? [] : [`event:${space}${event}`]),
+      `data:${space}${typeof data === 'string' ? data : `${written(data, writing)}${trail}`}`,
+      '',
+      '',
+    ]
+    return lines.join(lineEnd)
+  })
 }
