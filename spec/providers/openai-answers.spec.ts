@@ -623,6 +623,13 @@ for (const [raw, reason] of reasons) {
   })
 }
 
+test('an empty finish reason says nothing: neither that the answer is complete nor why', async () => {
+  const unfinished = chunk({ content: 'a' }, '')
+  assert.equal((await faultOf(decode([unfinished]))).code, 'truncated')
+  const { text, reason, raw } = await answer([unfinished, chunk({}, 'length'), chunk({}, ''), done])
+  assert.deepEqual([text, reason, raw], ['a', 'length', 'length'])
+})
+
 test('19: a relayed refusal is not stop', async () => {
   assert.notEqual((await answer([chunk({ content: 'a' }), chunk({}, 'refusal'), done])).reason, 'stop')
 })

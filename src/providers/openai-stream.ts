@@ -52,7 +52,9 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
         yield event
       }
       refused ||= isObject(messageOf(choice)) && Boolean((messageOf(choice) as Json)['refusal'])
-      if (typeof choice['finish_reason'] === 'string') finish = choice['finish_reason']
+      // Servers have been seen to write an empty reason where there is none yet.
+      if (typeof choice['finish_reason'] === 'string' && choice['finish_reason'] !== '')
+        finish = choice['finish_reason']
     }
     usage =
       readUsage(chunk['usage']) ?? readUsage(isObject(chunk['x_groq']) ? chunk['x_groq']['usage'] : undefined) ?? usage
