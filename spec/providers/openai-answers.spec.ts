@@ -345,6 +345,14 @@ const parallel: [string, string[]][] = [
     ]),
   ],
   [
+    'with another id on every fragment, of which only the first has the name',
+    threeCalls.flatMap(({ id, name, argumentsText }, at) => [
+      call(at, { id, name, args: argumentsText.slice(0, 4) }),
+      call(at, { id: `${id}-2`, args: argumentsText.slice(4, 6) }),
+      call(at, { id: `${id}-3`, args: argumentsText.slice(6) }),
+    ]),
+  ],
+  [
     'with an empty id and name on later fragments',
     threeCalls.flatMap(({ id, name, argumentsText }, at) => [
       call(at, { id, name, args: argumentsText.slice(0, 4) }),

@@ -141,8 +141,8 @@ type ToolCalls = { add(fragment: unknown): void; all(): Extract<Event, { type: '
 const maxToolCalls = 1024
 
 /**
- * Gathers tool calls from fragments, by index. Servers have been seen to give all calls one index, or none: then a new id
- * begins a new call, and without ids a name behind arguments does.
+ * Gathers tool calls from fragments, by index. Servers have been seen to give all calls one index, or none: then a name
+ * with a new id begins a new call, and without ids a name behind arguments does. Others give every fragment a new id.
  */
 export function createToolCalls(): ToolCalls {
   type Call = { index: number | undefined; id: string; name: string; pieces: string[] }
@@ -162,13 +162,15 @@ export function createToolCalls(): ToolCalls {
       const index = readIndex(fragment['index'])
       const { name, arguments: piece } = isObject(fragment['function']) ? fragment['function'] : ({} as Json)
       const known = index === undefined ? calls.at(-1) : byIndex.get(index)
+      const isNamed = typeof name === 'string' && name !== ''
       const isOther =
-        typeof id === 'string' && id !== ''
+        isNamed &&
+        (typeof id === 'string' && id !== ''
           ? known !== undefined && known.id !== '' && known.id !== id
-          : index === undefined && typeof name === 'string' && name !== '' && (known?.pieces.length ?? 0) > 0
+          : index === undefined && (known?.pieces.length ?? 0) > 0)
       const call = known && !isOther ? known : begin(index)
-      if (typeof id === 'string' && id !== '') call.id = id
-      if (typeof name === 'string' && name !== '') call.name = name
+      if (typeof id === 'string') call.id ||= id
+      if (isNamed) call.name = name
       if (typeof piece === 'string' && piece !== '') call.pieces.push(piece)
       else if (isObject(piece)) call.pieces.push(JSON.stringify(piece))
     },
