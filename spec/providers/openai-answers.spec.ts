@@ -447,6 +447,13 @@ test('arguments that come as an object are text all the same', async () => {
   assert.deepEqual(calls, [{ id: 'a', name: 'f', argumentsText: '{"x":1}' }])
 })
 
+test('a call of a custom tool has a text in place of arguments', async () => {
+  const custom = { index: 0, id: 'a', type: 'custom', custom: { name: 'sql', input: 'SELECT ' } }
+  const more = { index: 0, custom: { input: '1' } }
+  const stream = [chunk({ tool_calls: [custom] }), chunk({ tool_calls: [more] }), chunk({}, 'tool_calls'), done]
+  assert.deepEqual((await answer(stream)).calls, [{ id: 'a', name: 'sql', argumentsText: 'SELECT 1' }])
+})
+
 test('names of members that objects inherit are only names', async () => {
   const { calls, reason } = await answer([
     call(0, { id: '__proto__', name: 'constructor', args: '{"__proto__":1}' }),
@@ -670,6 +677,23 @@ const failing: [string, string, string, boolean][] = [
       choices: [{ index: 0, delta: { content: '' }, finish_reason: 'error' }],
     }),
     'provider_error',
+    true,
+  ],
+  [
+    'a choice that holds an error',
+    frame({
+      id: 'c1',
+      model: 'm',
+      choices: [
+        {
+          index: 0,
+          delta: {},
+          finish_reason: 'error',
+          error: { code: 429, message: 'slow', type: 'rate_limit_error' },
+        },
+      ],
+    }),
+    'rate_limited',
     true,
   ],
   [

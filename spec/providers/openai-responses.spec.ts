@@ -689,6 +689,22 @@ const endings: { name: string; events: [string, Json][]; says: Event[] }[] = [
     ],
   },
   {
+    name: 'a call of a custom tool, which has a text in place of arguments',
+    events: [
+      ['response.custom_tool_call_input.delta', { item_id: 'ctc_1', delta: 'SELECT 1' }],
+      [
+        'response.output_item.done',
+        { item: { type: 'custom_tool_call', id: 'ctc_1', call_id: 'call_1', name: 'sql', input: 'SELECT 1' } },
+      ],
+      ['response.completed', { response: { model: 'm' } }],
+    ],
+    says: [
+      { type: 'response', requestId: 'req_1', model: 'm' },
+      { type: 'tool-call', id: 'call_1', name: 'sql', argumentsText: 'SELECT 1' },
+      { type: 'finish', reason: 'toolCalls', raw: 'completed' },
+    ],
+  },
+  {
     name: 'open thoughts',
     events: [
       ['response.reasoning_text.delta', { delta: 'hm' }],

@@ -160,10 +160,12 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
 }
 
 function isCall(item: unknown): item is Json {
-  return isObject(item) && item['type'] === 'function_call'
+  return isObject(item) && (item['type'] === 'function_call' || item['type'] === 'custom_tool_call')
 }
 
-function readCall({ call_id, id, name, arguments: args }: Json, position: number) {
+/** For a custom tool, the model writes no arguments but a free text, the input. */
+function readCall({ call_id, id, name, arguments: given, input }: Json, position: number) {
+  const args = given ?? input
   const argumentsText = typeof args === 'string' ? args : isObject(args) ? JSON.stringify(args) : ''
   const known = [call_id, id].find((value) => typeof value === 'string' && value !== '') as string | undefined
   const event: Event = {

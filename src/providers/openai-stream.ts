@@ -42,6 +42,8 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
     }
     for (const choice of choiceList) {
       if (!isObject(choice)) continue
+      // OpenRouter tells what befell a single choice inside it.
+      if (isObject(choice['error'])) throw faultOfProblem(readProblem(choice), headers)
       if (typeof choice['index'] === 'number' && choice['index'] !== 0) {
         if (!furtherChoices) yield { type: 'warning', message: 'only the first of several choices is returned' }
         furtherChoices = true
@@ -160,7 +162,7 @@ export function createToolCalls(): ToolCalls {
       if (!isObject(fragment)) return
       const { id } = fragment
       const index = readIndex(fragment['index'])
-      const { name, arguments: piece } = isObject(fragment['function']) ? fragment['function'] : ({} as Json)
+      const { name, piece } = readCalled(fragment)
       const known = index === undefined ? calls.at(-1) : byIndex.get(index)
       const isNamed = typeof name === 'string' && name !== ''
       const isOther =
@@ -182,6 +184,12 @@ export function createToolCalls(): ToolCalls {
         argumentsText: pieces.join(''),
       })),
   }
+}
+
+/** What is called, and with what: of a custom tool, the model writes no arguments but a free text. */
+function readCalled({ function: called, custom }: Json): { name?: unknown; piece?: unknown } {
+  if (isObject(called)) return { name: called['name'], piece: called['arguments'] }
+  return isObject(custom) ? { name: custom['name'], piece: custom['input'] } : {}
 }
 
 function readIndex(told: unknown): number | undefined {
