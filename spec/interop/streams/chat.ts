@@ -46,6 +46,8 @@ const plan = fc.record({
   filtered: fc.boolean(),
   /** A second choice, whose chunks stand among those of the first. */
   other: fc.option(pieces, { freq: 8 }),
+  /** What stands for the reason before there is one. */
+  unfinished: fc.constantFrom(null, null, ''),
   picks,
   hand,
 })
@@ -56,7 +58,7 @@ function sample(planned: Plan): Sample {
   const { content, refusal, thoughts, thoughtsName, reason, usage, usagePlace, azure, padded, filtered, hand } = planned
   const calls = reason === 'length' ? cutShort(planned.calls) : planned.calls
   const head = { id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'tiny' }
-  const chunk = (index: number, delta: object, finish: string | null = null) => ({
+  const chunk = (index: number, delta: object, finish: string | null = planned.unfinished) => ({
     ...head,
     choices: [{ index, delta, finish_reason: finish, ...(padded ? { logprobs: null } : {}) }],
     ...(usage ? { usage: null as object | null } : {}),
