@@ -2,7 +2,7 @@
 node := node scripts/with-node.mjs
 sources := $(shell find src -name '*.ts') package.json scripts/build.mjs
 
-.PHONY: help setup build test types lint unit replay bench generate format image clean
+.PHONY: help setup build test types lint unit replay interop bench generate format image clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -26,6 +26,10 @@ unit: build
 replay: build ## run the recorded cases through the built gateway, without key or network
 	@$(node) node --import tsx scripts/replay.ts $(CASES)
 
+interop: build spec/interop/node_modules/.package-lock.json ## compare with the vendors’ own SDKs, and serve real MCP clients
+	@$(node) tsc -p spec/interop
+	@$(node) node scripts/test.mjs $(wildcard spec/interop/*.spec.ts)
+
 bench: build ## measure start-up, added latency and streaming on this machine
 	@$(node) node --import tsx scripts/bench.ts
 
@@ -39,10 +43,14 @@ image: ## build the container image
 	docker build -t genai-gateway-mcp .
 
 clean: ## remove what was built and installed
-	rm -rf dist node_modules
+	rm -rf dist node_modules spec/interop/node_modules
 
 node_modules/.package-lock.json: package.json package-lock.json scripts/node-runtime/package.json
 	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+spec/interop/node_modules/.package-lock.json: spec/interop/package.json spec/interop/package-lock.json
+	@cd spec/interop && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 dist/genai-gateway-mcp.mjs: node_modules/.package-lock.json $(sources)

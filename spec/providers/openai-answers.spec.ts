@@ -345,6 +345,14 @@ const parallel: [string, string[]][] = [
     ]),
   ],
   [
+    'with another id on every fragment, of which only the first has the name',
+    threeCalls.flatMap(({ id, name, argumentsText }, at) => [
+      call(at, { id, name, args: argumentsText.slice(0, 4) }),
+      call(at, { id: `${id}-2`, args: argumentsText.slice(4, 6) }),
+      call(at, { id: `${id}-3`, args: argumentsText.slice(6) }),
+    ]),
+  ],
+  [
     'with an empty id and name on later fragments',
     threeCalls.flatMap(({ id, name, argumentsText }, at) => [
       call(at, { id, name, args: argumentsText.slice(0, 4) }),
@@ -395,6 +403,18 @@ test('6: fragments of calls that interleave in any order go to their own call', 
   )
 })
 
+test('6: an index is a place, whichever call begins first', async () => {
+  const [a, b, c] = threeCalls.map(({ id, name, argumentsText }, at) => call(at, { id, name, args: argumentsText }))
+  for (const order of [
+    [b, a, c],
+    [c, b, a],
+    [b, c, a],
+  ]) {
+    const stream = [...order.filter((one) => one !== undefined), chunk({}, 'tool_calls'), done]
+    assert.deepEqual((await answer(stream)).calls, threeCalls)
+  }
+})
+
 for (const index of [-1, 1.5, '0', {}, '__proto__']) {
   test(`an impossible index of a call, ${JSON.stringify(index)}, is a fault`, async () => {
     const stream = [
@@ -425,6 +445,13 @@ test('calls without end are a fault, even where all have one index', async () =>
 test('arguments that come as an object are text all the same', async () => {
   const { calls } = await answer([call(0, { id: 'a', name: 'f', args: { x: 1 } }), chunk({}, 'tool_calls'), done])
   assert.deepEqual(calls, [{ id: 'a', name: 'f', argumentsText: '{"x":1}' }])
+})
+
+test('a call of a custom tool has a text in place of arguments', async () => {
+  const custom = { index: 0, id: 'a', type: 'custom', custom: { name: 'sql', input: 'SELECT ' } }
+  const more = { index: 0, custom: { input: '1' } }
+  const stream = [chunk({ tool_calls: [custom] }), chunk({ tool_calls: [more] }), chunk({}, 'tool_calls'), done]
+  assert.deepEqual((await answer(stream)).calls, [{ id: 'a', name: 'sql', argumentsText: 'SELECT 1' }])
 })
 
 test('names of members that objects inherit are only names', async () => {
@@ -611,6 +638,13 @@ for (const [raw, reason] of reasons) {
   })
 }
 
+test('an empty finish reason says nothing: neither that the answer is complete nor why', async () => {
+  const unfinished = chunk({ content: 'a' }, '')
+  assert.equal((await faultOf(decode([unfinished]))).code, 'truncated')
+  const { text, reason, raw } = await answer([unfinished, chunk({}, 'length'), chunk({}, ''), done])
+  assert.deepEqual([text, reason, raw], ['a', 'length', 'length'])
+})
+
 test('19: a relayed refusal is not stop', async () => {
   assert.notEqual((await answer([chunk({ content: 'a' }), chunk({}, 'refusal'), done])).reason, 'stop')
 })
@@ -643,6 +677,23 @@ const failing: [string, string, string, boolean][] = [
       choices: [{ index: 0, delta: { content: '' }, finish_reason: 'error' }],
     }),
     'provider_error',
+    true,
+  ],
+  [
+    'a choice that holds an error',
+    frame({
+      id: 'c1',
+      model: 'm',
+      choices: [
+        {
+          index: 0,
+          delta: {},
+          finish_reason: 'error',
+          error: { code: 429, message: 'slow', type: 'rate_limit_error' },
+        },
+      ],
+    }),
+    'rate_limited',
     true,
   ],
   [

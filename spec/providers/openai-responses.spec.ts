@@ -540,6 +540,22 @@ test('a whole answer says what its stream says', async () => {
   assert.deepEqual(joined(await eventsOf(answer)), loopEvents)
 })
 
+test('calls stand as in the whole answer, in whatever order they were finished', async () => {
+  const [paris = {}, rome = {}] = callItems as Json[]
+  const done: [string, Json][] = [
+    ['response.output_item.done', { output_index: 1, item: rome }],
+    ['response.output_item.done', { output_index: 0, item: paris }],
+  ]
+  for (const output of [[paris, rome], [], undefined]) {
+    const text = stream([...done, ['response.completed', { response: { model: 'm', output } }]])
+    const calls = (await eventsOf(response([bytes(text)]))).filter(({ type }) => type === 'tool-call')
+    assert.deepEqual(
+      calls.map((call) => 'id' in call && call.id),
+      ['call_0', 'call_1'],
+    )
+  }
+})
+
 test('a stream without pieces is told by its end', async () => {
   const sparse = stream(loop.filter(([type]) => !/delta|part|item/.test(type)))
   assert.deepEqual(joined(await eventsOf(response([bytes(sparse)]))), loopEvents)
@@ -667,8 +683,24 @@ const endings: { name: string; events: [string, Json][]; says: Event[] }[] = [
       ['response.completed', { response: { model: 'm', output: [{ type: 'function_call', name: 'f' }] } }],
     ],
     says: [
-      { type: 'tool-call', id: 'call_0', name: 'f', argumentsText: '' },
       { type: 'response', requestId: 'req_1', model: 'm' },
+      { type: 'tool-call', id: 'call_0', name: 'f', argumentsText: '' },
+      { type: 'finish', reason: 'toolCalls', raw: 'completed' },
+    ],
+  },
+  {
+    name: 'a call of a custom tool, which has a text in place of arguments',
+    events: [
+      ['response.custom_tool_call_input.delta', { item_id: 'ctc_1', delta: 'SELECT 1' }],
+      [
+        'response.output_item.done',
+        { item: { type: 'custom_tool_call', id: 'ctc_1', call_id: 'call_1', name: 'sql', input: 'SELECT 1' } },
+      ],
+      ['response.completed', { response: { model: 'm' } }],
+    ],
+    says: [
+      { type: 'response', requestId: 'req_1', model: 'm' },
+      { type: 'tool-call', id: 'call_1', name: 'sql', argumentsText: 'SELECT 1' },
       { type: 'finish', reason: 'toolCalls', raw: 'completed' },
     ],
   },

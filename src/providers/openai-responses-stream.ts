@@ -4,7 +4,7 @@ import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, type Problem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
-import { isObject, type Json } from './json.ts'
+import { countOf, isObject, type Json } from './json.ts'
 import { readUsage } from './openai-usage.ts'
 
 /** The events that end a stream, and the status of the response that each brings. */
@@ -23,6 +23,8 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   const { headers } = response
   const calls = new Set<string>()
   const sealed = new Set<unknown>()
+  /** Calls may be finished in another order than the one in which they stand in the answer. */
+  const finished: { place: number; call: Json }[] = []
   let announced = false
   let named = false
   let sawText = false
@@ -56,7 +58,7 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   /** What an item holds that does not come in pieces. */
   function* item(one: unknown): Generator<Event> {
     if (!isObject(one)) return
-    if (one['type'] === 'function_call') {
+    if (isCall(one)) {
       const call = readCall(one, calls.size)
       if (calls.has(call.key)) return
       calls.add(call.key)
@@ -86,7 +88,9 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
       case 'response.reasoning_text.delta':
         return yield* thought(event['delta'])
       case 'response.output_item.done':
-        return yield* item(event['item'])
+        if (!isCall(event['item'])) return yield* item(event['item'])
+        finished.push({ place: countOf(event['output_index']) ?? 0, call: event['item'] })
+        return
       case 'error':
         throw faultOf(readProblem(event), headers)
     }
@@ -149,12 +153,19 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   }
   yield* announce(whole)
   yield* rest(Array.isArray(whole['output']) ? whole['output'] : [])
+  for (const { call } of finished.sort((left, right) => left.place - right.place)) yield* item(call)
   const usage = usageOf(whole['usage'])
   if (usage) yield { type: 'usage', usage }
   yield finishOf(whole, status, refused ? 'refusal' : calls.size > 0 ? 'toolCalls' : 'stop')
 }
 
-function readCall({ call_id, id, name, arguments: args }: Json, position: number) {
+function isCall(item: unknown): item is Json {
+  return isObject(item) && (item['type'] === 'function_call' || item['type'] === 'custom_tool_call')
+}
+
+/** For a custom tool, the model writes no arguments but a free text, the input. */
+function readCall({ call_id, id, name, arguments: given, input }: Json, position: number) {
+  const args = given ?? input
   const argumentsText = typeof args === 'string' ? args : isObject(args) ? JSON.stringify(args) : ''
   const known = [call_id, id].find((value) => typeof value === 'string' && value !== '') as string | undefined
   const event: Event = {

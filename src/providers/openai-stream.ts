@@ -42,6 +42,8 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
     }
     for (const choice of choiceList) {
       if (!isObject(choice)) continue
+      // OpenRouter tells what befell a single choice inside it.
+      if (isObject(choice['error'])) throw faultOfProblem(readProblem(choice), headers)
       if (typeof choice['index'] === 'number' && choice['index'] !== 0) {
         if (!furtherChoices) yield { type: 'warning', message: 'only the first of several choices is returned' }
         furtherChoices = true
@@ -52,7 +54,9 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
         yield event
       }
       refused ||= isObject(messageOf(choice)) && Boolean((messageOf(choice) as Json)['refusal'])
-      if (typeof choice['finish_reason'] === 'string') finish = choice['finish_reason']
+      // Servers have been seen to write an empty reason where there is none yet.
+      if (typeof choice['finish_reason'] === 'string' && choice['finish_reason'] !== '')
+        finish = choice['finish_reason']
     }
     usage =
       readUsage(chunk['usage']) ?? readUsage(isObject(chunk['x_groq']) ? chunk['x_groq']['usage'] : undefined) ?? usage
@@ -139,16 +143,16 @@ type ToolCalls = { add(fragment: unknown): void; all(): Extract<Event, { type: '
 const maxToolCalls = 1024
 
 /**
- * Gathers tool calls from fragments, by index. Servers have been seen to give all calls one index, or none: then a new id
- * begins a new call, and without ids a name behind arguments does.
+ * Gathers tool calls from fragments, by index. Servers have been seen to give all calls one index, or none: then a name
+ * with a new id begins a new call, and without ids a name behind arguments does. Others give every fragment a new id.
  */
 export function createToolCalls(): ToolCalls {
-  type Call = { id: string; name: string; pieces: string[] }
+  type Call = { index: number | undefined; id: string; name: string; pieces: string[] }
   const calls: Call[] = []
-  const byIndex = new Map<unknown, Call>()
-  const begin = (index: unknown): Call => {
+  const byIndex = new Map<number | undefined, Call>()
+  const begin = (index: number | undefined): Call => {
     if (calls.length >= maxToolCalls) throw impossibleIndex()
-    const call = { id: '', name: '', pieces: [] }
+    const call = { index, id: '', name: '', pieces: [] }
     calls.push(call)
     byIndex.set(index, call)
     return call
@@ -157,28 +161,48 @@ export function createToolCalls(): ToolCalls {
     add(fragment) {
       if (!isObject(fragment)) return
       const { id } = fragment
-      const index = fragment['index'] ?? undefined
-      if (index !== undefined && !(Number.isSafeInteger(index) && (index as number) >= 0)) throw impossibleIndex()
-      const { name, arguments: piece } = isObject(fragment['function']) ? fragment['function'] : ({} as Json)
+      const index = readIndex(fragment['index'])
+      const { name, piece } = readCalled(fragment)
       const known = index === undefined ? calls.at(-1) : byIndex.get(index)
+      const isNamed = typeof name === 'string' && name !== ''
       const isOther =
-        typeof id === 'string' && id !== ''
+        isNamed &&
+        (typeof id === 'string' && id !== ''
           ? known !== undefined && known.id !== '' && known.id !== id
-          : index === undefined && typeof name === 'string' && name !== '' && (known?.pieces.length ?? 0) > 0
+          : index === undefined && (known?.pieces.length ?? 0) > 0)
       const call = known && !isOther ? known : begin(index)
-      if (typeof id === 'string' && id !== '') call.id = id
-      if (typeof name === 'string' && name !== '') call.name = name
+      if (typeof id === 'string') call.id ||= id
+      if (isNamed) call.name = name
       if (typeof piece === 'string' && piece !== '') call.pieces.push(piece)
       else if (isObject(piece)) call.pieces.push(JSON.stringify(piece))
     },
     all: () =>
-      calls.map(({ id, name, pieces }, position) => ({
+      inOrder(calls).map(({ id, name, pieces }, position) => ({
         type: 'tool-call',
         id: id || `call_${position}`,
         name,
         argumentsText: pieces.join(''),
       })),
   }
+}
+
+/** What is called, and with what: of a custom tool, the model writes no arguments but a free text. */
+function readCalled({ function: called, custom }: Json): { name?: unknown; piece?: unknown } {
+  if (isObject(called)) return { name: called['name'], piece: called['arguments'] }
+  return isObject(custom) ? { name: custom['name'], piece: custom['input'] } : {}
+}
+
+function readIndex(told: unknown): number | undefined {
+  if (told === undefined || told === null) return undefined
+  if (!Number.isSafeInteger(told) || (told as number) < 0) throw impossibleIndex()
+  return told as number
+}
+
+/** An index is a place in the list of calls; where calls share one or have none, they stay as they came. */
+function inOrder<Call extends { index: number | undefined }>(calls: readonly Call[]): readonly Call[] {
+  const places = new Set(calls.map(({ index }) => index))
+  if (places.has(undefined) || places.size < calls.length) return calls
+  return calls.toSorted((left, right) => (left.index ?? 0) - (right.index ?? 0))
 }
 
 function impossibleIndex(): Fault {
