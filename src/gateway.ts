@@ -87,6 +87,9 @@ export type Usage = {
   reasoningTokens?: number
 }
 
+/** How likely a token was, as a natural logarithm, and which others the model considered in its place. */
+export type TokenLogprob = { token: string; logprob: number; topLogprobs?: { token: string; logprob: number }[] }
+
 export type ModelInfo = {
   name: string
   created?: number
@@ -106,6 +109,8 @@ export type Event =
   | { type: 'reasoning-delta'; text: string }
   | { type: 'reasoning-block'; block: Record<string, unknown> }
   | { type: 'tool-call'; id: string; name: string; argumentsText: string }
+  /** Of the next tokens of the text, where the caller's options asked for it. */
+  | { type: 'logprobs'; tokens: TokenLogprob[] }
   /** The answer as a value that fits the schema that was asked for. */
   | { type: 'object'; value: Record<string, unknown> }
   /** Something else than text that a tool brought forth. */

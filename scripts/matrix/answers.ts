@@ -64,6 +64,11 @@ export const chatAnswers: readonly Shown[] = [
     shows: ended(({ reasoning }) => typeof reasoning === 'string' && reasoning !== ''),
   },
   { name: 'answer as an object', shows: ended(({ object }) => isObject(object)) },
+  {
+    name: 'log probabilities',
+    by: [...openai, 'ollama', 'compatible'],
+    shows: ended(({ logprobs }) => Array.isArray(logprobs)),
+  },
   { name: 'end: stop', shows: finished('stop') },
   { name: 'end: length', shows: finished('length') },
   { name: 'end: refusal', by: [...openai, 'anthropic', 'compatible'], shows: finished('refusal') },

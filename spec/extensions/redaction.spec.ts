@@ -82,3 +82,11 @@ test('a key in the value of a tool', async () => {
   const { events } = await through([{ type: 'result', value: { [key]: [{ deep: `x${key}y` }] } }])
   assert.deepEqual(events, [{ type: 'result', value: { '[redacted]': [{ deep: 'x[redacted]y' }] } }])
 })
+
+test('tokens with their probabilities are kept, unless a key is spread over them', async () => {
+  const tokens: Event = { type: 'logprobs', tokens: [{ token: key.slice(0, 10), logprob: -1 }] }
+  const kept = await through([text('hello'), tokens, finish])
+  assert.ok(kept.events.includes(tokens))
+  const dropped = await through([text(key.slice(0, 10)), tokens, text(key.slice(10)), finish])
+  assert.ok(!dropped.events.includes(tokens))
+})

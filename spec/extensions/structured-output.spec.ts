@@ -127,3 +127,17 @@ test('both turns of an answer have one time in all', async () => {
   for await (const _ of handle({ ...ask, timeoutMs: 1000 }, call));
   assert.deepEqual(deadlines, [1234, 1234])
 })
+
+test('log probabilities are those of the turn that is returned', async () => {
+  const measured = (token: string, events: Event[]): Event[] => [
+    ...events.slice(0, -1),
+    { type: 'logprobs', tokens: [{ token, logprob: -1 }] },
+    ...events.slice(-1),
+  ]
+  const answers = [measured('first', answer('{"n":"x"}')), measured('second', answer('{"n":2}'))]
+  const { events } = await run(answers, false)
+  assert.deepEqual(
+    events.filter(({ type }) => type === 'logprobs'),
+    [{ type: 'logprobs', tokens: [{ token: 'second', logprob: -1 }] }],
+  )
+})

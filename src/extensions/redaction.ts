@@ -14,12 +14,15 @@ export function withRedaction(secrets: Secrets): Middleware {
     async function* redacted(ask, call) {
       const words = secrets.redactStream()
       const thoughts = secrets.redactStream()
+      const measured: Event[] = []
       let told = false
       const rest = function* () {
         const text = words.end()
         if (text !== '') yield { type: 'text-delta' as const, text }
         const thought = thoughts.end()
         if (thought !== '') yield { type: 'reasoning-delta' as const, text: thought }
+        // Tokens are too short to be told from a key, one by one.
+        if (!words.found) yield* measured.splice(0)
         if (told || !(words.found || thoughts.found)) return
         told = true
         yield { type: 'warning' as const, message: 'a key was taken out of the answer' }
@@ -31,7 +34,8 @@ export function withRedaction(secrets: Secrets): Middleware {
             const text = stream.push(event.text)
             if (text === event.text) yield event
             else if (text !== '') yield { ...event, text }
-          } else {
+          } else if (event.type === 'logprobs') measured.push(event)
+          else {
             if (event.type === 'finish') yield* rest()
             yield cleaned(event, secrets)
           }

@@ -16,6 +16,7 @@ type Finish = Extract<Event, { type: 'finish' }>
 /** What a turn came to, besides the events that were passed on. */
 type Turn = {
   text: string
+  logprobs: Event[]
   calledTools: boolean
   served: Extract<Event, { type: 'served' }> | undefined
   finish?: Finish
@@ -36,6 +37,7 @@ async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call): As
       continue
     }
     if (!call.streaming && turn.text !== '') yield { type: 'text-delta', text: turn.text }
+    yield* turn.logprobs
     if (problem !== undefined) throw unfit(problem, turn, attempts)
     if (reading && 'value' in reading) yield* resultOf(reading)
     const usage = sumOf(usages)
@@ -53,7 +55,7 @@ async function* takeTurn(
   attemptsBefore: number,
 ): AsyncGenerator<Event, Turn> {
   const texts: string[] = []
-  const turn: Turn = { text: '', calledTools: false, served: undefined }
+  const turn: Turn = { text: '', logprobs: [], calledTools: false, served: undefined }
   try {
     for await (const event of events) {
       if (event.type === 'text-delta') {
@@ -63,6 +65,7 @@ async function* takeTurn(
         turn.served = { ...event, attempts: event.attempts + attemptsBefore }
         yield turn.served
       } else if (event.type === 'usage') usages.push(event.usage)
+      else if (event.type === 'logprobs') turn.logprobs.push(event)
       else if (event.type === 'finish') turn.finish = event
       else {
         turn.calledTools ||= event.type === 'tool-call'

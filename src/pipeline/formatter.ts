@@ -1,5 +1,5 @@
 import { Fault, type FaultCode } from '../errors.ts'
-import type { EmbedAsk, Event, FinishReason, Usage } from '../gateway.ts'
+import type { EmbedAsk, Event, FinishReason, TokenLogprob, Usage } from '../gateway.ts'
 import { isObject, nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
@@ -12,6 +12,7 @@ export type Completion = {
   reasoning?: string
   reasoningBlocks?: Record<string, unknown>[]
   object?: Record<string, unknown>
+  logprobs?: TokenLogprob[]
   toolCalls?: { id: string; name: string; arguments: Record<string, unknown>; argumentsText?: string }[]
   finishReason: FinishReason
   rawFinishReason?: string
@@ -32,6 +33,7 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
   const sealed: Record<string, unknown>[] = []
   const warnings: string[] = []
   const toolCalls: NonNullable<Completion['toolCalls']> = []
+  const logprobs: TokenLogprob[] = []
   let served = { provider: '', model: '', attempts: 0 }
   let answeredAs: string | undefined
   let requestId: string | undefined
@@ -75,6 +77,9 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
         case 'object':
           object = event.value
           break
+        case 'logprobs':
+          for (const token of event.tokens) logprobs.push(token)
+          break
         case 'step':
           firstTokenMs ??= elapsed(startedMs, now)
           if (streaming) yield {}
@@ -92,6 +97,7 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
       ...(thoughts.length > 0 ? { reasoning: thoughts.join('') } : {}),
       ...(sealed.length > 0 ? { reasoningBlocks: sealed } : {}),
       ...(object === undefined ? {} : { object }),
+      ...(logprobs.length > 0 ? { logprobs } : {}),
       ...(toolCalls.length > 0 ? { toolCalls } : {}),
       finishReason: finish.reason,
       ...(finish.raw === undefined ? {} : { rawFinishReason: wordOf(finish.raw) ?? '' }),

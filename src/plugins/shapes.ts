@@ -42,12 +42,17 @@ export function createShapes() {
     slowStart: z.optional(z.boolean()),
   })
 
+  const token = z.object({ token: text, logprob: z.number() })
   const event = z.discriminatedUnion('type', [
     z.object({ type: z.literal('response'), requestId: maybe, model: maybe }),
     z.object({ type: z.literal('text-delta'), text }),
     z.object({ type: z.literal('reasoning-delta'), text }),
     z.object({ type: z.literal('reasoning-block'), block: json }),
     z.object({ type: z.literal('tool-call'), id: text, name: text, argumentsText: text }),
+    z.object({
+      type: z.literal('logprobs'),
+      tokens: z.array(z.extend(token, { topLogprobs: z.optional(z.array(token)) })),
+    }),
     z.object({
       type: z.literal('content'),
       part: z.object({ type: z.enum(['image', 'audio', 'file']), data: text, mimeType: text, name: maybe }),

@@ -5,6 +5,7 @@ import type { HttpResponse } from '../http/message.ts'
 import { readLines } from '../http/ndjson.ts'
 import { requestIdOf } from '../http/problem.ts'
 import { countOf, isObject, type Json } from './json.ts'
+import { readLogprobs } from './logprobs.ts'
 import { faultOfLine } from './ollama-faults.ts'
 
 /**
@@ -65,6 +66,7 @@ function readMessage(line: Json, earlierCalls: number): Event[] {
   const events: Event[] = []
   if (typeof thinking === 'string' && thinking !== '') events.push({ type: 'reasoning-delta', text: thinking })
   if (typeof text === 'string' && text !== '') events.push({ type: 'text-delta', text })
+  events.push(...readLogprobs(line['logprobs']))
   for (const [at, call] of (Array.isArray(calls) ? calls.filter(isObject) : []).entries()) {
     events.push(readToolCall(call, earlierCalls + at))
   }

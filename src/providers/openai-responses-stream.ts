@@ -5,6 +5,7 @@ import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, type Problem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
 import { countOf, isObject, type Json } from './json.ts'
+import { readLogprobs } from './logprobs.ts'
 import { readUsage } from './openai-usage.ts'
 
 /** The events that end a stream, and the status of the response that each brings. */
@@ -77,7 +78,8 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
       case 'response.in_progress':
         return yield* announce(event['response'])
       case 'response.output_text.delta':
-        return yield* text(event['delta'])
+        yield* text(event['delta'])
+        return yield* readLogprobs(event['logprobs'])
       case 'response.refusal.delta':
         refused = true
         return yield* text(event['delta'])
@@ -116,6 +118,7 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
         for (const part of objectsOf(one['content'])) {
           refused ||= part['type'] === 'refusal'
           yield* text(part['type'] === 'refusal' ? part['refusal'] : part['text'])
+          yield* readLogprobs(part['logprobs'])
         }
       }
       yield* item(one)

@@ -5,6 +5,7 @@ import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
 import { isObject, type Json } from './json.ts'
+import { readLogprobs } from './logprobs.ts'
 import { readUsage } from './openai-usage.ts'
 
 /** What one choice of one chunk, or of a whole answer, brings. */
@@ -106,7 +107,7 @@ function messageOf(choice: Json): unknown {
 
 export function readChatChoice(choice: Json, calls: ToolCalls): Event[] {
   const message = messageOf(choice)
-  if (!isObject(message)) return []
+  if (!isObject(message)) return readLogprobs(choice['logprobs'])
   const { content, refusal, tool_calls: fragments, function_call: call } = message
   for (const fragment of Array.isArray(fragments) ? fragments : []) calls.add(fragment)
   if (isObject(call)) calls.add({ index: 0, function: call })
@@ -115,7 +116,7 @@ export function readChatChoice(choice: Json, calls: ToolCalls): Event[] {
   if (typeof thought === 'string' && thought !== '') events.push({ type: 'reasoning-delta', text: thought })
   for (const part of Array.isArray(content) ? content : [content]) events.push(...readContent(part))
   // A refusal is the model's answer, and the only text there is.
-  events.push(...readContent(refusal))
+  events.push(...readContent(refusal), ...readLogprobs(choice['logprobs']))
   return events
 }
 
@@ -135,7 +136,7 @@ function readContent(part: unknown): Event[] {
 }
 
 export function readTextChoice(choice: Json): Event[] {
-  return readContent(choice['text'])
+  return [...readContent(choice['text']), ...readLogprobs(choice['logprobs'])]
 }
 
 type ToolCalls = { add(fragment: unknown): void; all(): Extract<Event, { type: 'tool-call' }>[] }

@@ -80,6 +80,7 @@ export const createCompletion = {
         }),
       ),
     ),
+    logprobs: z.optional(z.array(z.looseObject({}))),
     finishReason: z.enum(finishReasons),
     rawFinishReason: z.optional(z.string()),
     usage,
