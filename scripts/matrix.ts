@@ -71,7 +71,9 @@ function isRefused(feature: Feature, { name }: Surface): boolean {
 function exercises(feature: Feature, played: Played): boolean {
   if ('shows' in feature) return feature.shows(played)
   const { ask, target, surface, fault } = played
-  const answered = isRefused(feature, surface) ? fault?.['status'] === 400 : !fault
+  const answered = isRefused(feature, surface)
+    ? fault?.['status'] === 400
+    : !fault && (feature.answered?.(played) ?? true)
   return answered && ask.kind === feature.sample.kind && reaches(feature.otherwise, surface.dialect, ask, target)
 }
 
