@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { chatAnswers, refusals } from '../scripts/matrix/answers.ts'
+import { chatAsks } from '../scripts/matrix/asks.ts'
+import { surfaces } from '../scripts/matrix/surfaces.ts'
 import { type Cell, type Matrix, matrixOf, readCases } from '../scripts/matrix.ts'
 import { presets } from '../src/providers/index.ts'
 
@@ -38,6 +41,16 @@ test('no case exercises what is not offered', () => {
 test('a cell that loses its only case is found', () => {
   const without = matrixOf(cases.filter(({ name }) => !name.startsWith('anthropic/refusal')))
   assert.deepEqual(lacking(without), ['end: refusal at anthropic'])
+})
+
+test('what is told of the vendors is told of those that there are', () => {
+  const columns = surfaces.map(({ name }) => name)
+  const told = [...chatAnswers.flatMap(({ by = [] }) => by), ...chatAsks.flatMap(({ refusedBy = [] }) => refusedBy)]
+  assert.deepEqual(
+    [...new Set(told)].filter((name) => !columns.includes(name)),
+    [],
+  )
+  assert.deepEqual(Object.keys(refusals), [...new Set(surfaces.map(({ group }) => group))])
 })
 
 const expected: readonly { column: string; feature: string; offered: boolean; by?: string }[] = [

@@ -1,7 +1,10 @@
 import type { Usage } from '../gateway.ts'
 import { countOf, isObject } from './json.ts'
 
-/** Token counts, as chat, completions and embeddings alike report them; cached ones are among the prompt's, thoughts among the completion's. */
+/**
+ * Token counts, as chat, completions and embeddings alike report them: cached ones are among the prompt's, thoughts among
+ * the completion's.
+ */
 export function readUsage(usage: unknown): Usage | undefined {
   if (!isObject(usage)) return undefined
   const { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details, completion_tokens_details } = usage
