@@ -71,26 +71,25 @@ function isRefused(feature: Feature, { name }: Surface): boolean {
 function exercises(feature: Feature, played: Played): boolean {
   if ('shows' in feature) return feature.shows(played)
   const { ask, target, surface, fault } = played
-  const answered = isRefused(feature, surface) ? fault?.['status'] === 400 : !fault
+  const answered = isRefused(feature, surface)
+    ? fault?.['status'] === 400
+    : !fault && (feature.answered?.(played) ?? true)
   return answered && ask.kind === feature.sample.kind && reaches(feature.otherwise, surface.dialect, ask, target)
 }
 
 /** The surfaces of a provider are one here: what a status means does not depend on the path. */
 function statusesOf(played: readonly Played[]): Cell[][] {
+  const groups = [...new Set(surfaces.map(({ group }) => group))]
   const failed = played.filter((one) => one.fault && lastResponse(one).status >= 300)
   const seen = failed.map((one) => lastResponse(one).status)
   const statuses = [...new Set([...Object.values(refusals).flat(), ...seen])].sort((a, b) => a - b)
   return statuses.map((status) =>
-    Object.entries(refusals).map(([column, expected]) => ({
+    groups.map((column) => ({
       feature: String(status),
       column,
-      expected: expected.includes(status),
+      expected: refusals[column]?.includes(status) ?? false,
       refused: false,
-      cases: failed.filter((one) => groupOf(one.surface) === column && lastResponse(one).status === status),
+      cases: failed.filter((one) => one.surface.group === column && lastResponse(one).status === status),
     })),
   )
-}
-
-function groupOf({ name }: Surface): string {
-  return name.split(' ', 1)[0] ?? ''
 }

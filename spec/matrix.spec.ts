@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { chatAnswers, refusals } from '../scripts/matrix/answers.ts'
+import { chatAsks } from '../scripts/matrix/asks.ts'
+import { surfaces } from '../scripts/matrix/surfaces.ts'
 import { type Cell, type Matrix, matrixOf, readCases } from '../scripts/matrix.ts'
 import { presets } from '../src/providers/index.ts'
 
@@ -40,6 +43,16 @@ test('a cell that loses its only case is found', () => {
   assert.deepEqual(lacking(without), ['end: refusal at anthropic'])
 })
 
+test('what is told of the vendors is told of those that there are', () => {
+  const columns = surfaces.map(({ name }) => name)
+  const told = [...chatAnswers.flatMap(({ by = [] }) => by), ...chatAsks.flatMap(({ refusedBy = [] }) => refusedBy)]
+  assert.deepEqual(
+    [...new Set(told)].filter((name) => !columns.includes(name)),
+    [],
+  )
+  assert.deepEqual(Object.keys(refusals), [...new Set(surfaces.map(({ group }) => group))])
+})
+
 const expected: readonly { column: string; feature: string; offered: boolean; by?: string }[] = [
   { column: 'openai', feature: 'audio', offered: true, by: 'openai/file-and-audio-input' },
   { column: 'openai responses', feature: 'audio', offered: false },
@@ -47,10 +60,12 @@ const expected: readonly { column: string; feature: string; offered: boolean; by
   { column: 'openai', feature: 'thoughts handed back', offered: false },
   { column: 'anthropic', feature: 'thoughts handed back', offered: true, by: 'anthropic/thinking-second-turn' },
   { column: 'anthropic', feature: '`seed`', offered: false },
+  { column: 'anthropic', feature: 'developer message', offered: false },
+  { column: 'openai', feature: 'developer message', offered: true, by: 'openai/developer-role' },
   { column: 'ollama', feature: 'tool choice: must', offered: false },
   { column: 'ollama', feature: 'image by address', offered: false },
-  { column: 'azure', feature: 'text', offered: false },
-  { column: 'azure dated', feature: 'text', offered: true, by: 'azure/dated-text' },
+  { column: 'azure', feature: 'text, streamed', offered: false },
+  { column: 'azure dated', feature: 'text, streamed', offered: true, by: 'azure/dated-text' },
   { column: 'azure', feature: 'PDF', offered: true, by: 'azure/v1-pdf-refused' },
   { column: 'ollama', feature: '`pull`', offered: true, by: 'ollama/call-pull' },
   { column: 'lmstudio', feature: '`pull`', offered: false },

@@ -1,5 +1,5 @@
 import { isObject, type Json } from '../../src/json.ts'
-import { bodyOf, lastResponse, type Played } from './played.ts'
+import { bodyOf, isStreamed, lastResponse, type Played } from './played.ts'
 
 /** What only an answer shows. The code reads it at every provider; who sends it is told here, after the vendors. */
 export type Shown = {
@@ -32,10 +32,6 @@ function counts(name: string): Shown['shows'] {
 
 function callsOf({ toolCalls }: Json): Json[] {
   return Array.isArray(toolCalls) ? toolCalls : []
-}
-
-function isStreamed(played: Played): boolean {
-  return /event-stream|ndjson/.test(lastResponse(played).headers['content-type'] ?? '')
 }
 
 export const chatAnswers: readonly Shown[] = [

@@ -1,6 +1,7 @@
-import type { Ask, ChatAsk, ChatMessage, EmbedAsk, Part } from '../../src/gateway.ts'
+import type { Ask, ChatAsk, ChatMessage, EmbedAsk, Part, TextAsk } from '../../src/gateway.ts'
 import type { Provider, Target } from '../../src/provider.ts'
 import { presets } from '../../src/providers/index.ts'
+import { isStreamed, type Played } from './played.ts'
 import { requestOf, type Surface } from './surfaces.ts'
 
 /**
@@ -15,6 +16,8 @@ export type Asked = {
   otherwise(ask: Ask): Ask | undefined
   /** Surfaces whose vendor refuses what the dialect can say: a case shows what is answered then. */
   refusedBy?: readonly string[]
+  /** What the answer has to be besides. */
+  answered?(played: Played): boolean
 }
 
 export function isOffered({ sample, otherwise }: Asked, { dialect, targets, kinds }: Surface): boolean {
@@ -32,6 +35,7 @@ const user = (...content: Part[]): ChatMessage => ({ role: 'user', content })
 const chat: ChatAsk = { kind: 'chat', messages: [user(words('Hello'))] }
 const tools = [{ name: 'weather', inputSchema: { type: 'object', properties: {} } }]
 const toolUse: Part = { type: 'tool-use', id: 'call_1', name: 'weather', arguments: {} }
+const text: TextAsk = { kind: 'text', prompt: 'Once' }
 const embed: EmbedAsk = { kind: 'embed', input: ['Hello'], encoding: 'float' }
 
 /** A feature of chat that is a field of the ask. */
@@ -132,11 +136,17 @@ export const chatAsks: readonly Asked[] = [
   told('system message', [{ role: 'system', content: [words('Be short')] }, user(words('A'))], (messages) =>
     messages.filter(({ role }) => role !== 'system'),
   ),
+  told(
+    'developer message',
+    [user(words('A')), { role: 'developer', content: [words('Be short')] }, user(words('B'))],
+    (messages) => messages.map((message) => (message.role === 'developer' ? { ...message, role: 'system' } : message)),
+  ),
   field('maxTokens', 100),
   field('temperature', 0.5),
   field('topP', 0.5),
   field('stop', ['END']),
   field('seed', 7),
+  field('options', { metadata: { trace: 'a1' } }),
   piece('image', { type: 'image', data: 'iVBORw0KGgo=', mimeType: 'image/png' }),
   piece('image by address', { type: 'image-url', url: 'https://example.com/duck.png' }, ['lmstudio']),
   piece('audio', { type: 'audio', data: 'UklGRg==', mimeType: 'audio/wav' }, ['lmstudio']),
@@ -166,10 +176,11 @@ export const chatAsks: readonly Asked[] = [
 
 /** What else than chat can be asked for. */
 export const otherAsks: readonly Asked[] = [
-  whole('text', { kind: 'text', prompt: 'Once' }),
+  { ...whole('text, streamed', text), answered: isStreamed },
+  { ...whole('text, not streamed', text), answered: (played) => !isStreamed(played) },
   {
     name: 'text with a suffix',
-    sample: { kind: 'text', prompt: 'Once', suffix: 'end' },
+    sample: { ...text, suffix: 'end' },
     otherwise: (ask) => (ask.kind === 'text' ? { ...ask, suffix: undefined } : ask),
   },
   whole('embeddings', embed),

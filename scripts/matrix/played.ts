@@ -90,3 +90,7 @@ export function lastResponse({ exchanges }: Played): Exchange['response'] {
 export function bodyOf({ chunks }: Exchange['response']): string {
   return Buffer.concat(chunks.map(bytesOf)).toString('utf8')
 }
+
+export function isStreamed(played: Played): boolean {
+  return /event-stream|ndjson/.test(lastResponse(played).headers['content-type'] ?? '')
+}

@@ -5,6 +5,8 @@ import { presets } from '../../src/providers/index.ts'
 /** One way in which a provider is spoken to: a column of the matrix. */
 export type Surface = {
   name: string
+  /** What all surfaces of a provider have in common in their names. */
+  group: string
   /** The providers that are spoken to so: one, or all that share a dialect. */
   providers: readonly string[]
   dialect: Provider
@@ -39,9 +41,10 @@ export const surfaces: readonly Surface[] = [...new Set(Object.values(presets).m
   (dialect) => {
     const providers = Object.keys(presets).filter((type) => presets[type]?.dialect === dialect)
     const [first = ''] = providers
-    const name = providers.length > 1 ? 'compatible' : first
+    const group = providers.length > 1 ? 'compatible' : first
     return (endpoints[first] ?? only).map(({ suffix, at, models = ['house-model'], apiVersion, chatAlone }) => ({
-      name: `${name}${suffix}`,
+      name: `${group}${suffix}`,
+      group,
       providers,
       dialect,
       kinds: chatAlone ? (['chat'] as const) : allKinds,
@@ -51,8 +54,8 @@ export const surfaces: readonly Surface[] = [...new Set(Object.values(presets).m
   },
 )
 
-/** Where a request is aimed; without an address of its own, at one that stands for any. */
-export function targetOf(provider: string, model: string, apiVersion?: string): Target {
+/** A provider without an address of its own is aimed at one that stands for any. */
+function targetOf(provider: string, model: string, apiVersion?: string): Target {
   return {
     provider,
     model,
