@@ -400,7 +400,8 @@ test("429 with Anthropic's spend limit, told in details alone, is quota", () => 
   assert.equal(faultOfStatus(429, {}, body).code, 'quota')
 })
 
-test('a 403 about money is quota, any other is permission', () => {
+test('a 403 about money is quota, one about what was said a filter, any other permission', () => {
+  assert.equal(faultOfStatus(403, {}, openai('403', 'Your input was flagged for "harm"')).code, 'content_filter')
   assert.equal(faultOfStatus(403, {}, openai('insufficient_quota', 'x')).code, 'quota')
   assert.equal(faultOfStatus(403, {}, openai('unsupported_country', 'x')).code, 'permission')
 })
@@ -557,3 +558,8 @@ for (const [name, problem, code, retryable] of streamed) {
     assert.equal(fault.detail.status, undefined)
   })
 }
+
+test('a picture for a model without eyes is the mistake of the request, whatever the status', () => {
+  const { code, detail } = faultOfStatus(500, {}, openai('server_error', 'image input is not supported - hint: mmproj'))
+  assert.deepEqual([code, detail.retryable], ['invalid_request', false])
+})

@@ -948,3 +948,9 @@ for (const { status, type, message = 'no', more = {}, code, retryable } of refus
     assert.deepEqual([fault.code, fault.detail.retryable, fault.detail.requestId], [code, retryable, 'req_1'])
   })
 }
+
+test('a tool with a name that the server would refuse is refused here', () => {
+  const named = (name: string) => () => sent({ ...hi, tools: [{ name, inputSchema: { type: 'object' } }] })
+  for (const name of ['', 'two words', 'a.b', 'ä', 'a'.repeat(129)]) assert.throws(named(name), /tool name .*128/)
+  assert.doesNotThrow(named('a'.repeat(128)))
+})

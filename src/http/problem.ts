@@ -70,7 +70,8 @@ const modelWords =
   /model_not_found|deploymentnotfound|model .*(?:does not exist|not found|not exist|not available|is not supported)|unknown model|no such model|invalid model/i
 const pathWords =
   /^not found$|file not found|invalid url|unknown (?:path|route|endpoint|url)|page not found|no route|cannot (?:get|post)/i
-const filterWords = /content_filter|content_policy|responsibleaipolicyviolation/i
+const filterWords = /content_filter|content_policy|responsibleaipolicyviolation|input was flagged/i
+const unfitWords = /image input is not supported/i
 
 /**
  * What a refused request means, by status first and by the body's own codes where the status leaves it open.
@@ -140,13 +141,15 @@ function classify(status: number, { message = '', type = '', code = '', param = 
   if (status === 413) return final('too_large')
   if (status === 429) return moneyCodes.test(words) ? final('quota') : passing('rate_limited')
   if (status === 503 || status === 529) return passing('overloaded')
+  // Some servers call a mistake of the caller's their own.
+  if (unfitWords.test(words)) return final('invalid_request')
   if (status === 408 || status === 409 || status === 425 || (status >= 500 && status !== 501)) {
     return contextWords.test(words) ? final('context_length') : passing('provider_error')
   }
   if (keyWords.test(words)) return final('authentication')
   if (moneyCodes.test(`${type} ${code}`) || /credit balance is too low/i.test(words)) return final('quota')
-  if (status === 403) return final('permission')
   if (filterWords.test(words)) return final('content_filter')
+  if (status === 403) return final('permission')
   if (contextWords.test(words)) return final('context_length')
   if (status === 404)
     return isPage || pathWords.test(message.slice(0, 2000)) ? final('configuration', 'path') : final('model_not_found')

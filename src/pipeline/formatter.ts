@@ -184,7 +184,7 @@ export async function formatEmbedding(ask: EmbedAsk, { events, now }: Answering)
 const remedies: Readonly<Partial<Record<FaultCode, string>>> = {
   authentication: 'Check the key; trying again with the same one will not help.',
   configuration: 'Trying again will not help until that is set right.',
-  permission: 'The key may not do this; trying again will not help.',
+  permission: 'This is not allowed; trying again will not help.',
   model_not_found: 'listModels shows which models there are.',
   context_length: 'Shorten the input or take a model with a larger context.',
   content_filter: 'Rephrase the request; trying again unchanged will not help.',

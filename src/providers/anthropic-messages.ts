@@ -1,5 +1,6 @@
 import { type ChatMessage, type Part, type ToolSpec, textOf } from '../gateway.ts'
 import type { Json } from './json.ts'
+import { assertToolNames } from './tool-names.ts'
 
 /**
  * Messages in the shape of Anthropic's /v1/messages (MessageCreateParams of its API reference). Turns of one side that
@@ -98,7 +99,10 @@ function toolIdOf(id: string): string {
   return id.replace(/[^\w-]/g, '_') || '_'
 }
 
+const maxToolNameChars = 128
+
 export function encodeTools(tools: readonly ToolSpec[]): Json[] {
+  assertToolNames(tools, maxToolNameChars)
   return tools.map(({ name, description, inputSchema }) => ({
     name,
     ...(description === undefined ? {} : { description }),

@@ -1,6 +1,6 @@
-import { Fault } from '../errors.ts'
 import { type ChatMessage, type Part, type ToolSpec, textOf } from '../gateway.ts'
 import type { Json } from './json.ts'
+import { assertToolNames } from './tool-names.ts'
 import { joinResults } from './tool-results.ts'
 
 /** Messages and tools in the shapes of OpenAI's chat completions (OpenAPI document 2.3.0, ChatCompletionRequestMessage). */
@@ -112,14 +112,10 @@ function audioFormat(mimeType: string): string {
   return names[subtype] ?? subtype
 }
 
+const maxToolNameChars = 64
+
 export function encodeTools(tools: readonly ToolSpec[]): Json[] {
-  const bad = tools.find(({ name }) => !/^[A-Za-z0-9_-]{1,64}$/.test(name))
-  if (bad) {
-    throw new Fault(
-      'invalid_request',
-      `the tool name ${JSON.stringify(bad.name).slice(0, 100)} is not of 1 to 64 letters, digits, _ and -`,
-    )
-  }
+  assertToolNames(tools, maxToolNameChars)
   return tools.map(({ name, description, inputSchema }) => ({
     type: 'function',
     function: { name, ...(description === undefined ? {} : { description }), parameters: inputSchema },
