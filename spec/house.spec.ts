@@ -30,7 +30,7 @@ const rules: Readonly<Record<string, Rule>> = {
   secrets: {},
   log: {},
   errors: {},
-  gateway: {},
+  gateway: { types: ['errors'] },
   tool: {},
   json: {},
   nearest: {},

@@ -32,6 +32,7 @@ const RouteEntry = z.strictObject({
       z.strictObject({ model: z.string().check(z.minLength(1)), weight: z.optional(z.number().check(z.positive())) }),
     )
     .check(z.minLength(1), z.maxLength(64)),
+  failoverOn: z.optional(z.array(z.enum(['context_length', 'content_filter']))),
 })
 
 const PluginEntry = z.strictObject({

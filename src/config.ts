@@ -11,6 +11,7 @@ export type { ProviderConfig }
 export type RouteConfig = {
   strategy: 'failover' | 'weighted' | 'round-robin' | 'least-latency'
   targets: readonly { model: string; weight: number }[]
+  failoverOn: readonly ('context_length' | 'content_filter')[]
 }
 
 /** A file that brings a kind of provider, and what it must be to be loaded. */
@@ -105,10 +106,12 @@ export function readConfig(env: Environment = process.env): Config {
     providers: new Map([...providers].map(([name, provider]) => [name, throughProxy(provider, proxies)])),
     plugins,
     routes: new Map(
-      Object.entries(file.routes ?? {}).map(([alias, { strategy, targets }]): [string, RouteConfig] => [
-        alias,
-        { strategy, targets: targets.map(({ model, weight = 1 }) => ({ model, weight })) },
-      ]),
+      Object.entries(file.routes ?? {}).map(
+        ([alias, { strategy, targets, failoverOn = [] }]): [string, RouteConfig] => [
+          alias,
+          { strategy, targets: targets.map(({ model, weight = 1 }) => ({ model, weight })), failoverOn },
+        ],
+      ),
     ),
     ...(defaultModel ? { defaultModel } : {}),
     defaultProviders: gateway?.types ?? [...providers.keys()].slice(0, 1),

@@ -24,6 +24,16 @@ export const faultCodes = [
 
 export type FaultCode = (typeof faultCodes)[number]
 
+/** A request that failed, as a part of a call's history. */
+export type Met = {
+  provider: string
+  model: string
+  code: FaultCode
+  cause?: string | undefined
+  status?: number | undefined
+  elapsedMs: number
+}
+
 export type FaultDetail = {
   /** The finer fault behind the code: `dns`, `connect_refused`, `first_byte`, `idle`, `bad_json`, … */
   cause?: string | undefined
@@ -44,6 +54,10 @@ export type FaultDetail = {
   attempts?: number | undefined
   /** Milliseconds that the provider asked to be left alone. */
   retryAfterMs?: number | undefined
+  /** What each request of the call met, in order. */
+  met?: readonly Met[] | undefined
+  /** Text that had come before the fault and that nobody has seen yet. */
+  partialText?: string | undefined
 }
 
 /**

@@ -1,4 +1,5 @@
 /** The vocabulary of the chat tower: what can be asked of a model, and the events that answer it. */
+import type { FaultCode, Met } from './errors.ts'
 
 export type Role = 'system' | 'developer' | 'user' | 'assistant' | 'tool'
 
@@ -87,6 +88,9 @@ export type Usage = {
   reasoningTokens?: number
 }
 
+/** A target of a route that did not answer, `provider/model`, and why: its fault, or `unavailable` where it stood back. */
+export type Substituted = { model: string; code: FaultCode }
+
 /** How likely a token was, as a natural logarithm, and which others the model considered in its place. */
 export type TokenLogprob = { token: string; logprob: number; topLogprobs?: { token: string; logprob: number }[] }
 
@@ -103,7 +107,14 @@ export type ModelInfo = {
  * every other event may come any number of times unless it says otherwise.
  */
 export type Event =
-  | { type: 'served'; provider: string; model: string; attempts: number }
+  | {
+      type: 'served'
+      provider: string
+      model: string
+      attempts: number
+      met?: readonly Met[]
+      substituted?: readonly Substituted[]
+    }
   | { type: 'response'; requestId?: string | undefined; model?: string | undefined }
   | { type: 'text-delta'; text: string }
   | { type: 'reasoning-delta'; text: string }

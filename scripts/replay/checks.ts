@@ -7,6 +7,7 @@ import type { Answer, ToolDeclaration } from './session.ts'
 
 const serverInfoKey = 'io.modelcontextprotocol/serverInfo'
 const errorKey = 'genai-gateway/error'
+const attemptsKey = 'genai-gateway/attempts'
 
 /**
  * The result without what differs from run to run (times, the port) and from era to era. result.json holds it in this
@@ -20,6 +21,8 @@ export function comparable({ result }: Answer, port: number): Json {
     const { elapsedMs: ____, ...facts } = asJson(meta[errorKey])
     meta[errorKey] = facts
   }
+  const attempts = meta[attemptsKey]
+  if (Array.isArray(attempts)) meta[attemptsKey] = attempts.map(({ elapsedMs: ____, ...met }: Json) => met)
   return {
     ...rest,
     ...(structuredContent === undefined ? {} : { structuredContent: structured }),

@@ -52,7 +52,7 @@ function build(limits: object) {
     const provider = config.providers.get(name) as ProviderConfig
     const route: Route = { provider, target: { provider: name, model: 'm', baseUrl: provider.baseUrl, headers: {} } }
     const seen: string[] = []
-    for await (const event of translate(ask, route, { signal, deadline: Number.POSITIVE_INFINITY }))
+    for await (const event of translate(ask, route, { signal, deadline: Number.POSITIVE_INFINITY, streaming: true }))
       seen.push(event.type)
     return seen.join()
   }
@@ -129,6 +129,7 @@ test('a reader that leaves gives its place back', async () => {
     for await (const _ of translate({ kind: 'chat', messages: [] }, route, {
       signal: new AbortController().signal,
       deadline: 1,
+      streaming: true,
     }))
       break
   }

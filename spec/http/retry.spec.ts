@@ -3,7 +3,7 @@ import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { Fault, type FaultCode, type FaultDetail } from '../../src/errors.ts'
-import { type Clock, systemClock, waitMs, withRetry } from '../../src/http/retry.ts'
+import { type Clock, createRetryBudget, systemClock, waitMs, withRetry } from '../../src/http/retry.ts'
 
 /** When a failed attempt is made again, and after how long: on a clock of our own. */
 
@@ -99,6 +99,31 @@ for (const retries of [0, 1, 5]) {
     assert.equal((await run(always(fault('overloaded')), { retries })).numbers.length, retries + 1)
   })
 }
+
+test('retries are paid for by successes, and by time', async () => {
+  const clock = createTimeline()
+  const budget = createRetryBudget(clock.now)
+  const call = async (failures: readonly unknown[]) => {
+    let number = 0
+    const { signal } = new AbortController()
+    const work = async () => {
+      const failure = failures[number++]
+      if (failure !== undefined) throw failure
+    }
+    await withRetry(work, { retries: 3, budget, signal, clock, deadline: Number.POSITIVE_INFINITY }).catch(() => {})
+    return number
+  }
+  const down = () => call(always(fault('provider_error')))
+  const attempts: number[] = []
+  for (let time = 0; time < 12; time++) attempts.push(await down())
+  // Twenty at once, and what the seconds of waiting have earned meanwhile.
+  assert.deepEqual(attempts, [4, 4, 4, 4, 4, 4, 3, 1, 1, 1, 1, 1])
+  for (let time = 0; time < 10; time++) await call([])
+  assert.equal(await down(), 2)
+  await clock.sleep(10_000, new AbortController().signal)
+  assert.equal(await down(), 3)
+  assert.equal(await call(always(fault('network', { cause: 'connect_refused' }))), 4, 'what never left costs nothing')
+})
 
 const strangers: [string, unknown][] = [
   ['a TypeError', new TypeError('x is not a function')],

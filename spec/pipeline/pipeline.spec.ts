@@ -127,7 +127,14 @@ test('a fault before the first piece is another attempt, and one after it is the
   const early = build((_, number) => (number < 2 ? refusal(503, { message: 'busy' }) : fine))
   const recovered = await run(early)
   assert.equal(recovered.text, 'Hello')
-  assert.deepEqual(servedBy(recovered.events), { type: 'served', provider: 'a', model: 'one', attempts: 3 })
+  const busy = { provider: 'a', model: 'one', code: 'overloaded', cause: undefined, status: 503, elapsedMs: 0 }
+  assert.deepEqual(servedBy(recovered.events), {
+    type: 'served',
+    provider: 'a',
+    model: 'one',
+    attempts: 3,
+    met: [busy, busy],
+  })
   assert.deepEqual(early.slept, [750, 1500])
 
   const late = build(() => ({
@@ -201,10 +208,117 @@ for (const [name, reply, goesOn] of failovers) {
     assert.equal(text, goesOn ? 'Hello' : '')
     assert.equal(fault === undefined, goesOn)
     for (const request of toB) assert.equal(request.headers['authorization'], 'Bearer sk-key-of-b')
-    if (goesOn)
-      assert.deepEqual(servedBy(events), { type: 'served', provider: 'b', model: 'two', attempts: built.sent.length })
+    if (!goesOn) return
+    const served = servedBy(events)
+    assert.partialDeepStrictEqual(served, { provider: 'b', model: 'two', attempts: built.sent.length })
+    assert.deepEqual(
+      served?.substituted?.map(({ model }) => model),
+      ['a/one'],
+    )
+    assert.equal(served.met?.length, built.sent.length - 1)
+    assert.ok(served.met.every(({ provider, code }) => provider === 'a' && code === served.substituted?.[0]?.code))
   })
 }
+
+for (const code of ['content_filter', 'context_length'] as const) {
+  test(`failover: ${code} leads to the next route where the list says so`, async () => {
+    const routes = { best: { ...both.best, failoverOn: [code] } }
+    const built = build(({ url }) => (url.startsWith('https://a.') ? refusal(400, { message: 'no', code }) : fine), {
+      providers: { a, b },
+      routes,
+    })
+    const { events } = await run(built, ask({ model: 'best' }))
+    assert.deepEqual(servedBy(events)?.substituted, [
+      { model: 'a/one', code: code === 'content_filter' ? code : 'context_length' },
+    ])
+  })
+}
+
+test('what nobody has seen can be asked for again, up to its end', async () => {
+  const cut = {
+    body:
+      chatStream(['Hel', 'lo'])
+        .split('data: [DONE]')[0]
+        ?.replace(/"stop"/, 'null') ?? '',
+  }
+  const built = build((_, number) => (number === 0 ? cut : fine))
+  const call = { signal: new AbortController().signal, streaming: false }
+  const { text, events } = await gather(built.handle(ask(), call))
+  assert.equal(text, 'Hello')
+  assert.equal(servedBy(events)?.attempts, 2)
+  assert.deepEqual(
+    built.sent.map(({ fresh }) => fresh),
+    [false, true],
+    'a second attempt takes a connection of its own',
+  )
+})
+
+test('what nobody has seen is kept when it cannot be asked for again', async () => {
+  const cut = { body: [chatChunk({ content: 'Hel' })], fault: new Fault('truncated', 'cut', { retryable: true }) }
+  const built = build(() => cut)
+  const call = { signal: new AbortController().signal, streaming: false }
+  const { text, fault } = await gather(built.handle(ask(), call))
+  assert.deepEqual([text, fault?.detail.partialText, fault?.detail.attempts], ['', 'Hel', 2])
+})
+
+test('a target that keeps failing stands back, comes last, and is asked again after its rest', async () => {
+  let aIsDown = true
+  const down = { fault: new Fault('network', 'refused', { cause: 'connect_refused', retryable: true }) }
+  const built = build(({ url }) => (url.startsWith('https://a.') && aIsDown ? down : fine), {
+    providers: { a: { ...a, maxRetries: 0 }, b },
+    routes: both,
+  })
+  const serve = async () => servedBy((await run(built, ask({ model: 'best' }))).events)
+  for (let time = 0; time < 5; time++) assert.equal((await serve())?.attempts, 2)
+  assert.partialDeepStrictEqual(await serve(), {
+    provider: 'b',
+    attempts: 1,
+    substituted: [{ model: 'a/one', code: 'unavailable' }],
+  })
+  await built.clock.sleep(15_000, new AbortController().signal)
+  aIsDown = false
+  assert.deepEqual(await serve(), { type: 'served', provider: 'a', model: 'one', attempts: 1 })
+})
+
+test('when all stand back, the least recently failed is tried', async () => {
+  const built = build(() => ({ fault: new Fault('network', 'gone', { cause: 'unreachable' }) }), {
+    providers: { a: { ...a, maxRetries: 0 }, b: { ...b, maxRetries: 0 } },
+    routes: both,
+  })
+  for (let time = 0; time < 5; time++) await run(built, ask({ model: 'best' }))
+  await built.clock.sleep(1000, new AbortController().signal)
+  await run(built, ask({ model: 'a/one' }))
+  const before = built.sent.length
+  await run(built, ask({ model: 'best' }))
+  assert.ok(built.sent[before]?.url.startsWith('https://b.'))
+})
+
+test('a whole outage: a thousand calls make few requests, and one that is well again is found out', async () => {
+  let isDown = true
+  const built = build(() => (isDown ? refusal(503, { message: 'down' }) : fine))
+  const codes = new Map<string | undefined, number>()
+  for (let time = 0; time < 1000; time++) {
+    const code = (await run(built)).fault?.code
+    codes.set(code, (codes.get(code) ?? 0) + 1)
+  }
+  assert.ok(built.sent.length <= 1110, `${built.sent.length} requests`)
+  assert.ok((codes.get('unavailable') ?? 0) > 900)
+  isDown = false
+  await built.clock.sleep(15_000, new AbortController().signal)
+  assert.equal((await run(built)).text, 'Hello')
+  assert.equal((await run(built)).text, 'Hello')
+})
+
+test('a fault of the request, of the client or of the deadline holds nothing against a target', async () => {
+  const faults = [
+    refusal(400, { message: 'bad' }),
+    { fault: new Fault('timeout', 'over', { cause: 'deadline' }) },
+    { fault: new Fault('unavailable', 'gone', { cause: 'cancelled' }) },
+  ]
+  const built = build((_, number) => (number < 90 ? (faults[number % 3] as Reply) : fine))
+  for (let time = 0; time < 90; time++) await run(built)
+  assert.equal((await run(built)).text, 'Hello')
+})
 
 test('failover: never after the first piece', async () => {
   const built = build(() => ({
@@ -247,7 +361,7 @@ test('a key file that was replaced: one refusal, one more request, and both are 
     built.sent.map(({ headers }) => headers['authorization']),
     ['Bearer sk-old-key-0123', 'Bearer sk-new-key-0123'],
   )
-  assert.deepEqual(servedBy(events), { type: 'served', provider: 'a', model: 'one', attempts: 2 })
+  assert.partialDeepStrictEqual(servedBy(events), { provider: 'a', model: 'one', attempts: 2 })
 })
 
 test('a key file that is the same as before: one refusal is the answer', async (t) => {

@@ -16,7 +16,8 @@ export function withCallLog(log: Logger, now: () => number): Middleware {
           yield event
         }
       } catch (error) {
-        facts['fault'] = error instanceof Fault ? { code: error.code, ...error.detail } : 'internal'
+        facts['fault'] =
+          error instanceof Fault ? { code: error.code, ...error.detail, partialText: undefined } : 'internal'
         throw error
       } finally {
         log.debug({ ...facts, type: undefined, totalMs: Math.round(now() - startedMs) }, 'call')

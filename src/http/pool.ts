@@ -25,14 +25,21 @@ const settings = {
  * Throws Faults only.
  */
 export function createPool(proxy: ProxySettings = {}): Send {
-  const through =
-    proxy.http || proxy.https
-      ? import('./proxy.ts').then(({ createProxyDispatcher }) => createProxyDispatcher(settings, proxy))
-      : Promise.resolve(new Agent(settings) as Dispatcher)
-  // Whoever sends first is told; until then nobody listens.
-  through.catch(() => {})
+  const create = (options: object): Promise<Dispatcher> => {
+    const dispatcher =
+      proxy.http || proxy.https
+        ? import('./proxy.ts').then(({ createProxyDispatcher }) => createProxyDispatcher(options, proxy))
+        : Promise.resolve(new Agent(options) as Dispatcher)
+    // Whoever sends first is told; until then nobody listens.
+    dispatcher.catch(() => {})
+    return dispatcher
+  }
+  const kept = create(settings)
+  let fresh: Promise<Dispatcher> | undefined
 
   return async (request, signal) => {
+    // A connection that carries one request is closed behind it.
+    const through = request.fresh ? (fresh ??= create({ ...settings, pipelining: 0 })) : kept
     const dispatcher = await through.catch(() => {
       throw new Fault('configuration', 'the proxy cannot be used: check HTTPS_PROXY and HTTP_PROXY', { cause: 'proxy' })
     })

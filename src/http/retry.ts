@@ -61,8 +61,35 @@ function worthRepeating(fault: Fault, attempt: number, sendOnce: boolean): boole
   return answerLost.has(cause ?? '') || fault.code === 'truncated' ? attempt === 1 : true
 }
 
+/** What keeps a provider that is down from being asked many times over: retries cost, successes earn. */
+export type RetryBudget = { take(): boolean; reward(): void }
+
+const maxTokens = 20
+const rewardTokens = 0.1
+/** So that a quiet user is not left without a retry for good. */
+const refillMs = 5_000
+
+export function createRetryBudget(now: () => number): RetryBudget {
+  let tokens = maxTokens
+  let countedMs = now()
+  return {
+    take() {
+      const nowMs = now()
+      tokens = Math.min(maxTokens, tokens + (nowMs - countedMs) / refillMs)
+      countedMs = nowMs
+      if (tokens < 1) return false
+      tokens -= 1
+      return true
+    },
+    reward() {
+      tokens = Math.min(maxTokens, tokens + rewardTokens)
+    },
+  }
+}
+
 export type RetryOptions = {
   retries: number
+  budget?: RetryBudget
   signal: AbortSignal
   clock: Clock
   /** When the call's time is up, on the clock: no wait reaches beyond it. */
@@ -74,10 +101,10 @@ export type RetryOptions = {
 /** Repeats an attempt while its fault says that repeating helps. Throws the last fault, and any other error at once. */
 export async function withRetry<T>(
   attempt: (number: number) => Promise<T>,
-  { retries, signal, clock, deadline, sendOnce = false }: RetryOptions,
+  { retries, budget, signal, clock, deadline, sendOnce = false }: RetryOptions,
 ): Promise<T> {
   let waited = false
-  return pRetry(attempt, {
+  const outcome = await pRetry(attempt, {
     retries,
     // The waiting is done below, where the provider's own wish is known.
     minTimeout: 0,
@@ -88,8 +115,12 @@ export async function withRetry<T>(
       if (retriesLeft === 0 || !(error instanceof Fault) || !worthRepeating(error, attemptNumber, sendOnce)) return
       const wait = waitMs(error, attemptNumber, clock.random)
       if (clock.now() + wait >= deadline) return
+      // What never left has burdened nobody.
+      if (!neverSent.has(error.detail.cause ?? '') && budget?.take() === false) return
       await clock.sleep(wait, signal)
       waited = true
     },
   })
+  budget?.reward()
+  return outcome
 }

@@ -1,5 +1,5 @@
-import { Fault, type FaultCode } from '../errors.ts'
-import type { EmbedAsk, Event, FinishReason, TokenLogprob, Usage } from '../gateway.ts'
+import { Fault, type FaultCode, type Met } from '../errors.ts'
+import type { EmbedAsk, Event, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
 import { isObject, nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
@@ -20,6 +20,7 @@ export type Completion = {
   warnings?: string[]
   timing: { totalMs: number; firstTokenMs?: number }
   attempts: number
+  substituted?: readonly Substituted[]
   requestId?: string
 }
 
@@ -34,7 +35,7 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
   const warnings: string[] = []
   const toolCalls: NonNullable<Completion['toolCalls']> = []
   const logprobs: TokenLogprob[] = []
-  let served = { provider: '', model: '', attempts: 0 }
+  let served: Served = { type: 'served', provider: '', model: '', attempts: 0 }
   let answeredAs: string | undefined
   let requestId: string | undefined
   let usage: Usage | undefined
@@ -105,15 +106,23 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
       ...(warnings.length > 0 ? { warnings } : {}),
       timing: { totalMs: elapsed(startedMs, now), ...(firstTokenMs === undefined ? {} : { firstTokenMs }) },
       attempts: served.attempts,
+      ...(served.substituted ? { substituted: served.substituted } : {}),
       ...(requestId === undefined ? {} : { requestId }),
     }
     const content: ContentBlock[] = [{ type: 'text', text }]
     // A client that reads content alone would otherwise not see that tools are wanted.
     if (toolCalls.length > 0) content.push({ type: 'text', text: JSON.stringify({ toolCalls }) })
-    return { content, structuredContent: completion }
+    return { content, structuredContent: completion, ...historyOf(served.met) }
   } catch (error) {
     return formatFault(error, elapsed(startedMs, now), texts.join(''))
   }
+}
+
+type Served = Extract<Event, { type: 'served' }>
+
+/** What the requests of a call have met before the one that succeeded. */
+export function historyOf(met: readonly Met[] | undefined): Pick<ToolResult, '_meta'> {
+  return met ? { _meta: { 'genai-gateway/attempts': met } } : {}
 }
 
 const maxWordChars = 256
@@ -193,7 +202,7 @@ const remedies: Readonly<Partial<Record<FaultCode, string>>> = {
 }
 
 /** A failed call: one sentence to act on, the text that had come, and the facts for a program. */
-export function formatFault(error: unknown, elapsedMs: number, partialText = ''): ToolResult {
+export function formatFault(error: unknown, elapsedMs: number, shownText = ''): ToolResult {
   // Whatever is no Fault is a bug, and its text is for nobody outside: it may hold anything.
   const fault = error instanceof Fault ? error : new Fault('internal', 'the gateway met a fault of its own')
   const {
@@ -206,13 +215,16 @@ export function formatFault(error: unknown, elapsedMs: number, partialText = '')
     attempts = 0,
     retryable = false,
     retryAfterMs,
+    met,
+    partialText,
   } = fault.detail
   const whom =
     provider === undefined ? 'The call failed' : `The call to ${provider}${model ? ` (${model})` : ''} failed`
   const message = fault.message.trimEnd()
   const said = `${whom}: ${message}${/[.!?…]$/.test(message) ? '' : '.'}`
   const content: ContentBlock[] = [{ type: 'text', text: `${said} ${advice(fault, retryable, retryAfterMs)}` }]
-  if (partialText !== '') content.push({ type: 'text', text: partialText })
+  const partial = shownText || partialText
+  if (partial) content.push({ type: 'text', text: partial })
   const facts = {
     code: fault.code,
     cause,
@@ -231,6 +243,8 @@ export function formatFault(error: unknown, elapsedMs: number, partialText = '')
     content,
     _meta: {
       'genai-gateway/error': Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined)),
+      // Of a single request, the fault has said all.
+      ...(met && met.length > 1 ? historyOf(met)._meta : {}),
     },
   }
 }

@@ -1,21 +1,23 @@
-import { Fault } from '../errors.ts'
-import type { Ask } from '../gateway.ts'
-import type { Handle } from '../handle.ts'
+import { Fault, type Met } from '../errors.ts'
+import type { Ask, Substituted } from '../gateway.ts'
+import type { Call, Handle } from '../handle.ts'
 import type { Clock } from '../http/retry.ts'
 import type { Directory } from './directory.ts'
+import { createHealth } from './health.ts'
 import type { Route, Router } from './router.ts'
 import type { Translate } from './translator.ts'
 
 /** Calls at once, each with a socket of its own; beyond, the system's own limits are near. */
 const maxActive = 1000
 
-/** Faults that another route would meet as well, or that leave no time for one. */
+/** Faults that another route would meet as well, unless its list says that it might not, or that leave no time for one. */
 const final = new Set(['invalid_request', 'context_length', 'content_filter', 'internal'])
 
 export type Parts = { router: Router; translate: Translate; directory: Directory; clock: Clock }
 
 /** Router and Translator behind one Handle: the routes are tried in turn until one delivers its first event. */
 export function createPipeline({ router, translate, directory, clock }: Parts): Handle {
+  const health = createHealth(clock.now)
   let active = 0
   return async function* pipeline(ask, call) {
     // A lookup of models on behalf of a call that was let in must not be turned away.
@@ -24,40 +26,80 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
       throw new Fault('busy', `${maxActive} calls are in progress already`, { retryable: true, retryAfterMs: 1000 })
     }
     active += counted
-    const { signal, deadline = Number.POSITIVE_INFINITY } = call
-    let attempts = 0
     try {
-      const routes = await router.route(ask, signal)
-      for (const [at, route] of routes.entries()) {
-        const routedMs = clock.now()
-        let delivered = false
-        try {
-          assertTakes(ask, route, directory)
-          for await (const event of translate(ask, route, { signal, deadline })) {
-            if (!delivered) router.observe(route, clock.now() - routedMs)
-            delivered = true
-            yield event.type === 'served' ? { ...event, attempts: event.attempts + attempts } : event
-          }
-          return
-        } catch (error) {
-          if (!(error instanceof Fault)) throw error
-          attempts += error.detail.attempts ?? 0
-          const last = at === routes.length - 1 || delivered || signal.aborted || final.has(error.code)
-          if (!last) continue
-          const alike = isUnknownModel(error, ask)
-            ? await directory.like(route.provider.name, route.target.model, signal).catch(() => [])
-            : []
-          const hint = alike.length > 0 ? `; the nearest names there are ${alike.join(', ')}` : ''
-          throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, {
-            ...error.detail,
-            attempts,
-          })
-        }
-      }
+      const found = await router.route(ask, call.signal)
+      yield* isAboutModel(ask) ? tryInTurn(ask, found, call) : tryRoute(ask, found[0] as Route, call)
     } finally {
       active -= counted
     }
   }
+
+  function tryRoute(ask: Ask, route: Route, { signal, streaming, deadline = Number.POSITIVE_INFINITY }: Call) {
+    return translate(ask, route, { signal, streaming, deadline })
+  }
+
+  async function* tryInTurn(ask: Ask, found: readonly Route[], call: Call) {
+    const routes = health.order(found)
+    const substituted: Substituted[] = found.filter((route) => routes.length > 1 && health.isDown(route)).map(stoodBack)
+    const met: Met[] = []
+    for (const [at, route] of routes.entries()) {
+      const routedMs = clock.now()
+      let delivered = false
+      try {
+        assertTakes(ask, route, directory)
+        for await (const event of tryRoute(ask, route, call)) {
+          if (event.type === 'served') {
+            router.observe(route, clock.now() - routedMs)
+            delivered = true
+            const others = substituted.filter(({ model }) => model !== nameOf(route))
+            yield {
+              ...event,
+              attempts: event.attempts + met.length,
+              ...(met.length > 0 ? { met: [...met, ...(event.met ?? [])] } : {}),
+              ...(others.length > 0 ? { substituted: others } : {}),
+            }
+          } else yield event
+        }
+        health.succeeded(route)
+        return
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error
+        health.failed(route, error)
+        met.push(...(error.detail.met ?? []))
+        const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
+        if (at < routes.length - 1 && !delivered && !call.signal.aborted && !isFinal) {
+          const known = substituted.find(({ model }) => model === nameOf(route))
+          if (known) known.code = error.code
+          else substituted.push({ model: nameOf(route), code: error.code })
+          continue
+        }
+        const hint = isUnknownModel(error) ? await hintOf(route, call.signal) : ''
+        throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, {
+          ...error.detail,
+          attempts: met.length,
+          ...(met.length > 0 ? { met } : {}),
+        })
+      }
+    }
+  }
+
+  async function hintOf({ provider, target }: Route, signal: AbortSignal): Promise<string> {
+    const alike = await directory.like(provider.name, target.model, signal).catch(() => [])
+    return alike.length > 0 ? `; the nearest names there are ${alike.join(', ')}` : ''
+  }
+}
+
+/** Other asks are about the provider itself, and have one way to go. */
+function isAboutModel({ kind }: Ask): boolean {
+  return kind !== 'models' && kind !== 'tool'
+}
+
+function nameOf({ target }: Route): string {
+  return `${target.provider}/${target.model}`
+}
+
+function stoodBack(route: Route): Substituted {
+  return { model: nameOf(route), code: 'unavailable' }
 }
 
 /** Content that the model is known not to take is refused before anything is sent; what is not known is tried. */
@@ -77,9 +119,6 @@ function assertTakes(ask: Ask, { target }: Route, directory: Directory): void {
   })
 }
 
-/** The list of models is itself an ask, which must not lead back here. */
-function isUnknownModel(fault: Fault, ask: Ask): boolean {
-  return (
-    fault.code === 'model_not_found' && fault.detail.cause === undefined && ask.kind !== 'models' && ask.kind !== 'tool'
-  )
+function isUnknownModel({ code, detail }: Fault): boolean {
+  return code === 'model_not_found' && detail.cause === undefined
 }

@@ -1,11 +1,16 @@
 import type { Config, ProviderConfig, RouteConfig } from '../config.ts'
-import { Fault } from '../errors.ts'
+import { Fault, type FaultCode } from '../errors.ts'
 import type { Ask, ModelInfo } from '../gateway.ts'
 import type { Target } from '../provider.ts'
 import type { Directory } from './directory.ts'
 
 /** One way to answer an ask: a provider and, unless the ask is about the provider itself, a model there. */
-export type Route = { provider: ProviderConfig; target: Target }
+export type Route = {
+  provider: ProviderConfig
+  target: Target
+  /** Faults of the request after which the next route is tried all the same. */
+  failoverOn?: readonly FaultCode[]
+}
 
 export type Router = {
   /** The routes to try, best first, at least one; throws a Fault when the ask leads nowhere. */
@@ -84,7 +89,7 @@ export function createRouter(config: Config, directory: Directory, random: () =>
       }),
     )
     const routes = found.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
-    if (routes.length > 0) return routes
+    if (routes.length > 0) return alias ? routes.map((route) => ({ ...route, failoverOn: alias.failoverOn })) : routes
     // A target that cannot be called is passed over while there is another.
     throw found.find((result) => result.status === 'rejected')?.reason
   }

@@ -1,17 +1,22 @@
-import { Fault } from '../errors.ts'
+import { Fault, type FaultDetail, type Met } from '../errors.ts'
 import type { Ask, Event } from '../gateway.ts'
 import { readErrorText } from '../http/body.ts'
 import type { HttpRequest, Send } from '../http/message.ts'
-import { type Clock, withRetry } from '../http/retry.ts'
-import type { Dialect, EncodedRequest, Operation } from '../provider.ts'
+import { type Clock, createRetryBudget, type RetryBudget, withRetry } from '../http/retry.ts'
+import type { Dialect, EncodedRequest, Operation, Target } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
 import { createLessons } from './lessons.ts'
 import type { Route } from './router.ts'
 
 /** What bounds an attempt; the deadline is a time of the clock. */
-export type Attempted = { signal: AbortSignal; deadline: number }
+export type Attempted = {
+  signal: AbortSignal
+  deadline: number
+  /** Whether the caller sees the answer while it comes: then nothing of it can be taken back. */
+  streaming: boolean
+}
 
-/** Answers an ask at one route. The first event that comes out commits: what fails before it is tried again. */
+/** Answers an ask at one route. What fails before anything was delivered is tried again. */
 export type Translate = (ask: Ask, route: Route, attempted: Attempted) => AsyncGenerator<Event>
 
 /** Events that show nothing to the caller yet. */
@@ -21,10 +26,19 @@ const maxListMs = 30_000
 
 export function createTranslator({ send, secrets, clock }: { send: Send; secrets: Secrets; clock: Clock }): Translate {
   const lessons = createLessons()
+  const budgets = new Map<string, RetryBudget>()
+  const budgetOf = (provider: string) => {
+    const budget = budgets.get(provider) ?? createRetryBudget(clock.now)
+    budgets.set(provider, budget)
+    return budget
+  }
 
-  /** One attempt: the events up to the first that shows something, and the rest still to come. */
-  const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, signal: AbortSignal) => {
-    const response = await send(await requestFor(ask, route, encoded, secrets), signal)
+  /**
+   * One attempt: its events up to the first that commits, and the rest still to come. A caller that sees the answer while
+   * it comes is committed by the first event that shows something, any other by the last.
+   */
+  const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, fresh: boolean, attempted: Attempted) => {
+    const response = await send(await requestFor(ask, route, encoded, fresh, secrets), attempted.signal)
     if (response.status !== 200) {
       const body = await readErrorText(response)
       throw await route.provider.preset.dialect.fault(response.status, response.headers, body)
@@ -32,52 +46,63 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     const decode = (encoded.decode as Operation<Ask>['decode'] | undefined) ?? operationOf(ask, route).decode
     const events = decode(response, ask)[Symbol.asyncIterator]()
     const first: Event[] = encoded.warnings.map((message) => ({ type: 'warning', message }))
-    for (;;) {
-      const next = await events.next()
-      if (next.done) return { first, events }
-      first.push(next.value)
-      if (!preliminary.has(next.value.type)) return { first, events }
-    }
-  }
-
-  /**
-   * An attempt, and one more if the refusal says what to mend: a key whose file has been replaced since it was read, or a
-   * parameter that this model does not take.
-   */
-  const mendedAttempt = async (
-    ask: Ask,
-    route: Route,
-    encoded: EncodedRequest,
-    signal: AbortSignal,
-    count: () => void,
-  ) => {
-    count()
     try {
-      return await attempt(ask, route, lessons.apply(route, encoded, ask), signal)
+      for (;;) {
+        const next = await events.next()
+        if (next.done) return { first, events }
+        first.push(next.value)
+        if (attempted.streaming && !preliminary.has(next.value.type)) return { first, events }
+      }
     } catch (error) {
-      if (!(error instanceof Fault)) throw error
-      const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
-      const rotated = keyRefused && secrets.reread(route.provider.name)
-      if (!rotated && !lessons.learn(route, error, encoded, ask)) throw error
-      count()
-      return attempt(ask, route, lessons.apply(route, encoded, ask), signal)
+      throw error instanceof Fault ? withDetail(error, { partialText: textOf(first), requestId: idOf(first) }) : error
     }
   }
 
-  return async function* translate(ask, route, { signal, deadline }) {
+  return async function* translate(ask, route, attempted) {
     const { provider, target } = route
-    let attempts = 0
+    const met: Met[] = []
     let requestId: string | undefined
+
+    const counted = async (encoded: EncodedRequest, fresh: boolean) => {
+      const startedMs = clock.now()
+      try {
+        return await attempt(ask, route, lessons.apply(route, encoded, ask), fresh, attempted)
+      } catch (error) {
+        if (error instanceof Fault) met.push(metBy(error, target, clock.now() - startedMs))
+        throw error
+      }
+    }
+    /**
+     * An attempt, and one more if the refusal says what to mend: a key whose file has been replaced since it was read, or
+     * a parameter that this model does not take.
+     */
+    const mended = async (encoded: EncodedRequest, fresh: boolean) => {
+      try {
+        return await counted(encoded, fresh)
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error
+        const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
+        const rotated = keyRefused && secrets.reread(provider.name)
+        if (!rotated && !lessons.learn(route, error, encoded, ask)) throw error
+        return counted(encoded, fresh)
+      }
+    }
+
     try {
       const encoded = await operationOf(ask, route).encode(ask, target)
-      const { first, events } = await withRetry(
-        () => mendedAttempt(ask, route, encoded, signal, () => (attempts += 1)),
-        { retries: provider.maxRetries, signal, clock, deadline, sendOnce: isSentOnce(ask, route) },
-      )
+      const { first, events } = await withRetry((number) => mended(encoded, number > 1), {
+        retries: provider.maxRetries,
+        budget: budgetOf(provider.name),
+        signal: attempted.signal,
+        clock,
+        deadline: attempted.deadline,
+        sendOnce: isSentOnce(ask, route),
+      })
       let ended = false
       try {
-        yield { type: 'served', provider: target.provider, model: target.model, attempts }
-        requestId = first.find((event) => event.type === 'response')?.requestId
+        const history = met.length > 0 ? { met } : {}
+        yield { type: 'served', provider: target.provider, model: target.model, attempts: met.length + 1, ...history }
+        requestId = idOf(first)
         yield* first
         for (;;) {
           const next = await events.next()
@@ -85,13 +110,40 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
           yield next.value
         }
         ended = true
+      } catch (error) {
+        // Nothing can be taken back any more.
+        if (error instanceof Fault) met.push(metBy(error, target, 0))
+        throw error
       } finally {
         if (!ended) await events.return?.()
       }
     } catch (error) {
-      throw error instanceof Fault ? located(error, route, attempts, requestId) : error
+      if (!(error instanceof Fault)) throw error
+      throw withDetail(error, {
+        requestId: error.detail.requestId ?? requestId,
+        provider: target.provider,
+        ...(target.model === '' ? {} : { model: target.model }),
+        attempts: met.length,
+        ...(met.length > 0 ? { met } : {}),
+      })
     }
   }
+}
+
+function metBy({ code, detail: { cause, status } }: Fault, { provider, model }: Target, elapsedMs: number): Met {
+  return { provider, model, code, cause, status, elapsedMs: Math.round(elapsedMs) }
+}
+
+function withDetail(fault: Fault, more: FaultDetail): Fault {
+  return new Fault(fault.code, fault.message, { ...fault.detail, ...more })
+}
+
+function idOf(events: readonly Event[]): string | undefined {
+  return events.find((event) => event.type === 'response')?.requestId
+}
+
+function textOf(events: readonly Event[]): string {
+  return events.map((event) => (event.type === 'text-delta' ? event.text : '')).join('')
 }
 
 type AnyOperation = Operation<Ask, EncodedRequest | Promise<EncodedRequest>>
@@ -116,6 +168,7 @@ async function requestFor(
   ask: Ask,
   { provider }: Route,
   encoded: EncodedRequest,
+  fresh: boolean,
   secrets: Secrets,
 ): Promise<HttpRequest> {
   const { limits, headers, name, preset } = provider
@@ -140,20 +193,11 @@ async function requestFor(
     },
     ...(encoded.json ? { body: JSON.stringify(encoded.json) } : encoded.bytes ? { body: encoded.bytes } : {}),
     limits: { firstByteMs: ask.kind === 'models' ? Math.min(patientMs, maxListMs) : patientMs, idleMs: limits.idleMs },
+    fresh,
   }
 }
 
 /** Names of headers have no case: one that the configuration sets replaces ours however it is spelled. */
 function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
-}
-
-function located(fault: Fault, { target }: Route, attempts: number, requestId: string | undefined): Fault {
-  return new Fault(fault.code, fault.message, {
-    ...fault.detail,
-    requestId: fault.detail.requestId ?? requestId,
-    provider: target.provider,
-    ...(target.model === '' ? {} : { model: target.model }),
-    attempts,
-  })
 }

@@ -87,6 +87,7 @@ export const createCompletion = {
     warnings: z.optional(z.array(z.string())),
     timing: z.strictObject({ totalMs: z.number(), firstTokenMs: z.optional(z.number()) }),
     attempts: z.number(),
+    substituted: z.optional(z.array(z.looseObject({}))),
     requestId: z.optional(z.string()),
   }),
   annotations: asksProvider,
