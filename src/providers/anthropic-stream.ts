@@ -8,6 +8,8 @@ import { countOf, isObject, type Json } from './json.ts'
 
 const maxBlocks = 1024
 
+const knownBlocks = new Set(['text', 'thinking', 'tool_use'])
+
 type Block = { type: string; id: string; name: string; pieces: string[]; signature: string[]; input: unknown }
 
 /**
@@ -47,26 +49,24 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       input: type === 'redacted_thinking' ? data : input,
     }
     blocks.set(index, block)
-    if (typeof content['text'] === 'string') yield* piece(block, content['text'])
-    if (typeof content['thinking'] === 'string') yield* piece(block, content['thinking'])
-    if (typeof content['signature'] === 'string') block.signature.push(content['signature'])
+    yield* append(block, content)
   }
 
-  function* piece(block: Block, text: string): Generator<Event> {
-    if (text === '') return
-    block.pieces.push(text)
-    if (block.type === 'text') yield { type: 'text-delta', text }
-    else if (block.type === 'thinking') yield { type: 'reasoning-delta', text }
+  /** Text stands outside of what it comes in: servers have been seen to write it into a call that they had not closed. */
+  function* append({ type, pieces, signature }: Block, delta: Json): Generator<Event> {
+    const { text, thinking, partial_json } = delta
+    if (isText(text) && knownBlocks.has(type)) yield { type: 'text-delta', text }
+    if (isText(thinking) && type === 'thinking') {
+      pieces.push(thinking)
+      yield { type: 'reasoning-delta', text: thinking }
+    }
+    if (isText(partial_json)) pieces.push(partial_json)
+    if (isText(delta['signature'])) signature.push(delta['signature'])
   }
 
   function* extend(index: number, delta: unknown): Generator<Event> {
     const block = blocks.get(index)
-    if (!block || !isObject(delta)) return
-    for (const field of ['text', 'thinking', 'partial_json']) {
-      const text = delta[field]
-      if (typeof text === 'string') yield* piece(block, text)
-    }
-    if (typeof delta['signature'] === 'string') block.signature.push(delta['signature'])
+    if (block && isObject(delta)) yield* append(block, delta)
   }
 
   function* read(event: unknown): Generator<Event> {
@@ -168,6 +168,10 @@ function usageOf(counts: Json): Usage {
     ...('cache_read_input_tokens' in counts ? { cachedPromptTokens: of('cache_read_input_tokens') } : {}),
     ...('thinking_tokens' in counts ? { reasoningTokens: of('thinking_tokens') } : {}),
   }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
 }
 
 function parsed(data: string): unknown {
