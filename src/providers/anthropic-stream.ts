@@ -18,7 +18,8 @@ type Block = { type: string; id: string; name: string; pieces: string[]; signatu
  */
 export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Event> {
   const { headers } = response
-  const blocks = new Map<number, Block>()
+  const blocks: Block[] = []
+  const byIndex = new Map<number, Block>()
   const counts: Json = {}
   let announced = false
   let stopReason: string | undefined
@@ -39,6 +40,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
 
   function* open(index: number, content: unknown): Generator<Event> {
     if (!isObject(content)) return
+    if (blocks.length >= maxBlocks) throw badPiece()
     const { type, id, name, input, data } = content
     const block: Block = {
       type: String(type),
@@ -48,7 +50,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       signature: [],
       input: type === 'redacted_thinking' ? data : input,
     }
-    blocks.set(index, block)
+    // Behind an index that comes again stands another block.
+    blocks.push(block)
+    byIndex.set(index, block)
     yield* append(block, content)
   }
 
@@ -65,7 +69,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   }
 
   function* extend(index: number, delta: unknown): Generator<Event> {
-    const block = blocks.get(index)
+    const block = byIndex.get(index)
     if (block && isObject(delta)) yield* append(block, delta)
   }
 
@@ -114,9 +118,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   if (!stopped) {
     throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
   }
-  yield* finished(blocks.values())
+  yield* finished(blocks)
   if (Object.keys(counts).length > 0) yield { type: 'usage', usage: usageOf(counts) }
-  yield { type: 'finish', reason: finishReasonOf(stopReason, [...blocks.values()]), raw: stopReason }
+  yield { type: 'finish', reason: finishReasonOf(stopReason, blocks), raw: stopReason }
 }
 
 /** What can only be told once a block is whole: thoughts, in the order in which they were sealed, and calls of tools. */
