@@ -579,6 +579,14 @@ const usages: [string, string[]][] = [
       done,
     ],
   ],
+  [
+    'as Moonshot sends it',
+    [
+      chunk({ content: 'a' }),
+      frame({ id: 'c1', model: 'm', choices: [{ index: 0, delta: {}, finish_reason: 'stop', usage }] }),
+      done,
+    ],
+  ],
   ['as Groq sends it', [chunk({ content: 'a' }), chunk({}, 'stop', { x_groq: { id: 'r', usage } }), done]],
 ]
 for (const [name, pieces] of usages) {
@@ -599,6 +607,10 @@ const details: [Json, Json][] = [
   ],
   [
     { ...usage, prompt_cache_hit_tokens: 1 },
+    { ...counted, cachedPromptTokens: 1 },
+  ],
+  [
+    { ...usage, cached_tokens: 1 },
     { ...counted, cachedPromptTokens: 1 },
   ],
   [{ prompt_tokens: 1, completion_tokens: 2 }, counted],

@@ -25,6 +25,10 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
   let usage: Usage | undefined
   let done = false
 
+  const count = (told: unknown) => {
+    usage = readUsage(told) ?? usage
+  }
+
   function* read(chunk: unknown): Generator<Event> {
     if (!isObject(chunk))
       throw new Fault('invalid_response', 'a piece of the answer is not an object', { cause: 'bad_json' })
@@ -49,6 +53,8 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
         furtherChoices = true
         continue
       }
+      // Moonshot counts beside the finish reason.
+      count(choice['usage'])
       for (const event of readChoice(choice, calls)) {
         sawText ||= event.type === 'text-delta'
         yield event
@@ -58,8 +64,8 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
       if (typeof choice['finish_reason'] === 'string' && choice['finish_reason'] !== '')
         finish = choice['finish_reason']
     }
-    usage =
-      readUsage(chunk['usage']) ?? readUsage(isObject(chunk['x_groq']) ? chunk['x_groq']['usage'] : undefined) ?? usage
+    if (isObject(chunk['x_groq'])) count(chunk['x_groq']['usage'])
+    count(chunk['usage'])
   }
 
   const { whole, body } = await tellWhole(response)
