@@ -775,7 +775,8 @@ for (const [name, body, expected] of bodies) {
 
 test('further choices have no place in the result, and that is told', async () => {
   const second = frame({ choices: [{ index: 1, delta: { content: 'no' }, finish_reason: null }] })
-  const events = await decode([...stream.slice(0, 2), second, second, ...stream.slice(2)])
+  const failed = frame({ choices: [{ index: 1, delta: {}, finish_reason: 'error', error: { message: 'no' } }] })
+  const events = await decode([...stream.slice(0, 2), second, second, failed, ...stream.slice(2)])
   assert.equal(answerOf(events).text, 'Hello')
   assert.equal(events.filter(({ type }) => type === 'warning').length, 1)
 })

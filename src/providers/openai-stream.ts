@@ -46,13 +46,13 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
     }
     for (const choice of choiceList) {
       if (!isObject(choice)) continue
-      // OpenRouter tells what befell a single choice inside it.
-      if (isObject(choice['error'])) throw faultOfProblem(readProblem(choice), headers)
       if (typeof choice['index'] === 'number' && choice['index'] !== 0) {
         if (!furtherChoices) yield { type: 'warning', message: 'only the first of several choices is returned' }
         furtherChoices = true
         continue
       }
+      // OpenRouter tells what befell a single choice inside it.
+      if (isObject(choice['error'])) throw faultOfProblem(readProblem(choice), headers)
       // Moonshot counts beside the finish reason.
       count(choice['usage'])
       for (const event of readChoice(choice, calls)) {
