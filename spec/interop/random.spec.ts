@@ -81,10 +81,12 @@ async function readTwice(dialect: Dialect, text: string, type: string, pieces: C
     response: { status: 200, firstByteMs: 0, headers: { 'content-type': type }, chunks: [{ afterMs: 0, text }] },
   }
   const { origin, play } = stage.upstream
-  play([exchange], pieces)
+  const requestsOfSdk = play([exchange], pieces)
   const bySdk = await askSdk({ origin, path: dialect.path, streamed: type !== 'application/json' })
-  play([exchange], pieces)
-  return [bySdk, await askGateway(dialect)]
+  const requestsOfGateway = play([exchange], pieces)
+  const byGateway = await askGateway(dialect)
+  assert.deepEqual([requestsOfSdk.length, requestsOfGateway.length], [1, 1])
+  return [bySdk, byGateway]
 }
 
 /** What failed behind the head of an answer has a status or none: the SDKs and the gateway need not agree on that. */
