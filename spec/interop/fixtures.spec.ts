@@ -58,9 +58,10 @@ for (const { recorded, answers } of cases) {
   test(`${recorded.name}: ${recorded.call.title}`, async () => {
     const [first] = answers
     assert.ok(first)
-    upstream.play(answers, asRecorded)
+    const requests = upstream.play(answers, asRecorded)
     const streamed = !(first.response.headers['content-type'] ?? '').includes('application/json')
     const found = await askSdk({ origin: upstream.origin, path: first.request.path, streamed })
+    assert.equal(requests.length, answers.length, 'the SDK asked')
     const expected = readResult(recorded.result as Json)
     const reason = differences[recorded.name]
     if (reason === undefined) assert.deepEqual(found, expected)

@@ -58,17 +58,19 @@ for (const kind of clientKinds) {
     assert.deepEqual(client.complaints, [])
   })
 
-  // These libraries pass over progress that they read in one go with the result.
-  test(`${kind.name}: an answer that comes at once is whole in the result, if not in the progress`, async (t) => {
+  // These libraries pass over progress that they read in one go with the result. On a busy machine that may happen.
+  test(`${kind.name}: progress of answers that come at once`, async (t) => {
     const { client } = await connect(t, kind)
-    const heard: string[] = []
-    const { structuredContent } = await client.callTool(
-      'createCompletion',
-      { prompt: 'Say hello' },
-      { onprogress: ({ message = '' }) => void heard.push(message) },
-    )
-    assert.equal((structuredContent as Json)['text'], pieces.join(''))
-    assert.ok(pieces.join('').startsWith(heard.join('')))
+    const rounds = 20
+    let whole = 0
+    for (let round = 0; round < rounds; round += 1) {
+      const heard: string[] = []
+      const onprogress = ({ message = '' }) => void heard.push(message)
+      const { structuredContent } = await client.callTool('createCompletion', { prompt: 'Say hello' }, { onprogress })
+      assert.equal((structuredContent as Json)['text'], pieces.join(''))
+      if (heard.join('') === pieces.join('')) whole += 1
+    }
+    assert.ok(whole > rounds / 2, `heard whole in ${whole} of ${rounds} calls`)
   })
 
   test(`${kind.name}: cancelled in mid-stream, and the provider's connection is closed`, async (t) => {

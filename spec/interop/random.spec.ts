@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import fc from 'fast-check'
 import type { Call } from '../../scripts/replay/cases.ts'
+import { progressFaults } from '../../scripts/replay/checks.ts'
 import type { Cut } from '../../scripts/replay/cuts.ts'
 import { openStage, type Stage } from '../../scripts/replay/stage.ts'
 import type { Exchange } from '../../src/http/tape.ts'
@@ -12,6 +13,7 @@ import { messages } from './streams/messages.ts'
 import { ollama } from './streams/ollama.ts'
 import { responses } from './streams/responses.ts'
 import type { Dialect } from './streams/sample.ts'
+import { completions, generate } from './streams/text.ts'
 
 /** Random answers, well-formed by each vendor's reference: its SDK and the gateway read the same out of the same bytes. */
 
@@ -24,7 +26,7 @@ before(async () => {
 })
 after(async () => assert.deepEqual(await stage.close(), []))
 
-for (const dialect of [chat, responses, messages, ollama]) {
+for (const dialect of [chat, responses, messages, ollama, completions, generate]) {
   test(`${dialect.name}, streamed`, async () => {
     await fc.assert(
       fc.asyncProperty(dialect.samples, cut, async ({ stream }, pieces) => {
@@ -74,15 +76,17 @@ async function agree(dialect: Dialect, text: string, type: string, pieces: Cut):
 }
 
 async function readTwice(dialect: Dialect, text: string, type: string, pieces: Cut): Promise<[Outcome, Outcome]> {
-  const { path, model, env } = dialect
   const exchange: Exchange = {
-    request: { method: 'POST', path, headers: {} },
+    request: { method: 'POST', path: dialect.path, headers: {} },
     response: { status: 200, firstByteMs: 0, headers: { 'content-type': type }, chunks: [{ afterMs: 0, text }] },
   }
-  stage.upstream.play([exchange], pieces)
-  const bySdk = await askSdk({ origin: stage.upstream.origin, path, streamed: type !== 'application/json' })
-  stage.upstream.play([exchange], pieces)
-  return [bySdk, await askGateway(model, { MAX_RETRIES: '0', ...env })]
+  const { origin, play } = stage.upstream
+  const requestsOfSdk = play([exchange], pieces)
+  const bySdk = await askSdk({ origin, path: dialect.path, streamed: type !== 'application/json' })
+  const requestsOfGateway = play([exchange], pieces)
+  const byGateway = await askGateway(dialect)
+  assert.deepEqual([requestsOfSdk.length, requestsOfGateway.length], [1, 1])
+  return [bySdk, byGateway]
 }
 
 /** What failed behind the head of an answer has a status or none: the SDKs and the gateway need not agree on that. */
@@ -90,16 +94,16 @@ function withoutStatus(outcome: Outcome): Outcome {
   return 'failed' in outcome ? { failed: true } : outcome
 }
 
-async function askGateway(model: string, env: Record<string, string>): Promise<Outcome> {
+async function askGateway({ arguments: args, env }: Dialect): Promise<Outcome> {
   const call: Call = {
     title: 'a random answer',
     source: 'made up',
     tool: 'createCompletion',
-    arguments: { model, prompt: 'Say hello' },
-    env,
+    arguments: { ...args, prompt: 'Say hello' },
+    env: { MAX_RETRIES: '0', ...env },
   }
   const session = stage.sessionFor(call)
-  const { result } = await session.callTool('2026-07-28', call, true)
-  assert.deepEqual(session.complaints(), [])
-  return readResult(result)
+  const answer = await session.callTool('2026-07-28', call, true)
+  assert.deepEqual([...progressFaults(answer, call.tool, true), ...session.complaints()], [])
+  return readResult(answer.result)
 }

@@ -46,10 +46,12 @@ export function readChat({ choices, usage }: OpenAI.Chat.ChatCompletion): Readin
 export function readCompletions(chunks: readonly OpenAI.Completion[]): Reading {
   const choices = chunks.flatMap((chunk) => chunk.choices).filter(({ index }) => index === 0)
   const reason = choices.map(({ finish_reason }) => finish_reason).findLast((one) => one !== null)
+  // As the helper for chat has it.
+  if (reason === undefined) throw new Error('there is no finish reason')
   return {
     text: choices.map(({ text }) => text).join(''),
     toolCalls: [],
-    finishReason: reason === 'stop' ? 'stop' : (chatReasons[reason ?? ''] ?? 'other'),
+    finishReason: reason === 'stop' ? 'stop' : (chatReasons[reason] ?? 'other'),
     ...usageOfChat(chunks.findLast(({ usage }) => usage)?.usage),
   }
 }

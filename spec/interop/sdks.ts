@@ -24,7 +24,11 @@ const messages = [{ role: 'user' as const, content: 'Say hello' }]
 const apiKey = 'not-a-real-key'
 const model = 'tiny'
 
-type Sdk = { ending: RegExp; ask(asking: Asking & { base: string }): Promise<Outcome> }
+/** `base` is what the SDK takes as its base URL, or its host. */
+type Based = Asking & { base: string }
+
+/** The end of the paths that the SDK puts behind its base. */
+type Sdk = { ending: RegExp; ask(asking: Based): Promise<Outcome> }
 
 const sdks: readonly Sdk[] = [
   {
@@ -74,8 +78,6 @@ function failureOf(error: unknown): Failure {
   const told = status ?? status_code
   return { failed: true, ...(typeof told === 'number' ? { status: told } : {}) }
 }
-
-type Based = Asking & { base: string }
 
 function openai({ base }: Based): OpenAI {
   return new OpenAI({ baseURL: base, apiKey, maxRetries: 0, logLevel: 'off' })

@@ -700,6 +700,30 @@ const lived: { name: string; events: Json[]; text?: string; thoughts?: string; c
     calls: [{ id: 'toolu_0', name: 'f', argumentsText: '{"a":1}' }],
   },
   {
+    name: 'text in a call that was not closed',
+    events: [start(), toolOpen(0), json(0, '{"a":'), words(0, 'Hi'), json(0, '1}'), ending('tool_use'), stop],
+    text: 'Hi',
+    calls: [{ id: 'toolu_0', name: 'f', argumentsText: '{"a":1}' }],
+  },
+  {
+    name: 'two calls with one index',
+    events: [
+      start(),
+      toolOpen(0),
+      json(0, '{"a":1}'),
+      close(0),
+      open(0, { type: 'tool_use', id: 'toolu_1', name: 'g', input: {} }),
+      json(0, '{"b":2}'),
+      close(0),
+      ending('tool_use'),
+      stop,
+    ],
+    calls: [
+      { id: 'toolu_0', name: 'f', argumentsText: '{"a":1}' },
+      { id: 'toolu_1', name: 'g', argumentsText: '{"b":2}' },
+    ],
+  },
+  {
     name: 'a call of a tool without parameters',
     events: [start(), toolOpen(0), json(0, ''), close(0), ending('tool_use'), stop],
     calls: [{ id: 'toolu_0', name: 'f', argumentsText: '{}' }],

@@ -579,6 +579,14 @@ const usages: [string, string[]][] = [
       done,
     ],
   ],
+  [
+    'as Moonshot sends it',
+    [
+      chunk({ content: 'a' }),
+      frame({ id: 'c1', model: 'm', choices: [{ index: 0, delta: {}, finish_reason: 'stop', usage }] }),
+      done,
+    ],
+  ],
   ['as Groq sends it', [chunk({ content: 'a' }), chunk({}, 'stop', { x_groq: { id: 'r', usage } }), done]],
 ]
 for (const [name, pieces] of usages) {
@@ -599,6 +607,10 @@ const details: [Json, Json][] = [
   ],
   [
     { ...usage, prompt_cache_hit_tokens: 1 },
+    { ...counted, cachedPromptTokens: 1 },
+  ],
+  [
+    { ...usage, cached_tokens: 1 },
     { ...counted, cachedPromptTokens: 1 },
   ],
   [{ prompt_tokens: 1, completion_tokens: 2 }, counted],
@@ -763,7 +775,8 @@ for (const [name, body, expected] of bodies) {
 
 test('further choices have no place in the result, and that is told', async () => {
   const second = frame({ choices: [{ index: 1, delta: { content: 'no' }, finish_reason: null }] })
-  const events = await decode([...stream.slice(0, 2), second, second, ...stream.slice(2)])
+  const failed = frame({ choices: [{ index: 1, delta: {}, finish_reason: 'error', error: { message: 'no' } }] })
+  const events = await decode([...stream.slice(0, 2), second, second, failed, ...stream.slice(2)])
   assert.equal(answerOf(events).text, 'Hello')
   assert.equal(events.filter(({ type }) => type === 'warning').length, 1)
 })

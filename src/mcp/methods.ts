@@ -82,6 +82,7 @@ async function run(
     }
   } finally {
     reporter?.close()
+    await reporter?.settled()
   }
 }
 

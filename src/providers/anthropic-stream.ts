@@ -8,6 +8,8 @@ import { countOf, isObject, type Json } from './json.ts'
 
 const maxBlocks = 1024
 
+const knownBlocks = new Set(['text', 'thinking', 'tool_use'])
+
 type Block = { type: string; id: string; name: string; pieces: string[]; signature: string[]; input: unknown }
 
 /**
@@ -16,7 +18,8 @@ type Block = { type: string; id: string; name: string; pieces: string[]; signatu
  */
 export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Event> {
   const { headers } = response
-  const blocks = new Map<number, Block>()
+  const blocks: Block[] = []
+  const byIndex = new Map<number, Block>()
   const counts: Json = {}
   let announced = false
   let stopReason: string | undefined
@@ -37,6 +40,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
 
   function* open(index: number, content: unknown): Generator<Event> {
     if (!isObject(content)) return
+    if (blocks.length >= maxBlocks) throw badPiece()
     const { type, id, name, input, data } = content
     const block: Block = {
       type: String(type),
@@ -46,27 +50,27 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       signature: [],
       input: type === 'redacted_thinking' ? data : input,
     }
-    blocks.set(index, block)
-    if (typeof content['text'] === 'string') yield* piece(block, content['text'])
-    if (typeof content['thinking'] === 'string') yield* piece(block, content['thinking'])
-    if (typeof content['signature'] === 'string') block.signature.push(content['signature'])
+    // Behind an index that comes again stands another block.
+    blocks.push(block)
+    byIndex.set(index, block)
+    yield* append(block, content)
   }
 
-  function* piece(block: Block, text: string): Generator<Event> {
-    if (text === '') return
-    block.pieces.push(text)
-    if (block.type === 'text') yield { type: 'text-delta', text }
-    else if (block.type === 'thinking') yield { type: 'reasoning-delta', text }
+  /** Text stands outside of what it comes in: servers have been seen to write it into a call that they had not closed. */
+  function* append({ type, pieces, signature }: Block, delta: Json): Generator<Event> {
+    const { text, thinking, partial_json } = delta
+    if (isText(text) && knownBlocks.has(type)) yield { type: 'text-delta', text }
+    if (isText(thinking) && type === 'thinking') {
+      pieces.push(thinking)
+      yield { type: 'reasoning-delta', text: thinking }
+    }
+    if (isText(partial_json)) pieces.push(partial_json)
+    if (isText(delta['signature'])) signature.push(delta['signature'])
   }
 
   function* extend(index: number, delta: unknown): Generator<Event> {
-    const block = blocks.get(index)
-    if (!block || !isObject(delta)) return
-    for (const field of ['text', 'thinking', 'partial_json']) {
-      const text = delta[field]
-      if (typeof text === 'string') yield* piece(block, text)
-    }
-    if (typeof delta['signature'] === 'string') block.signature.push(delta['signature'])
+    const block = byIndex.get(index)
+    if (block && isObject(delta)) yield* append(block, delta)
   }
 
   function* read(event: unknown): Generator<Event> {
@@ -114,9 +118,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   if (!stopped) {
     throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
   }
-  yield* finished(blocks.values())
+  yield* finished(blocks)
   if (Object.keys(counts).length > 0) yield { type: 'usage', usage: usageOf(counts) }
-  yield { type: 'finish', reason: finishReasonOf(stopReason, [...blocks.values()]), raw: stopReason }
+  yield { type: 'finish', reason: finishReasonOf(stopReason, blocks), raw: stopReason }
 }
 
 /** What can only be told once a block is whole: thoughts, in the order in which they were sealed, and calls of tools. */
@@ -168,6 +172,10 @@ function usageOf(counts: Json): Usage {
     ...('cache_read_input_tokens' in counts ? { cachedPromptTokens: of('cache_read_input_tokens') } : {}),
     ...('thinking_tokens' in counts ? { reasoningTokens: of('thinking_tokens') } : {}),
   }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== ''
 }
 
 function parsed(data: string): unknown {

@@ -26,6 +26,10 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
   let usage: Usage | undefined
   let done = false
 
+  const count = (told: unknown) => {
+    usage = readUsage(told) ?? usage
+  }
+
   function* read(chunk: unknown): Generator<Event> {
     if (!isObject(chunk))
       throw new Fault('invalid_response', 'a piece of the answer is not an object', { cause: 'bad_json' })
@@ -43,13 +47,15 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
     }
     for (const choice of choiceList) {
       if (!isObject(choice)) continue
-      // OpenRouter tells what befell a single choice inside it.
-      if (isObject(choice['error'])) throw faultOfProblem(readProblem(choice), headers)
       if (typeof choice['index'] === 'number' && choice['index'] !== 0) {
         if (!furtherChoices) yield { type: 'warning', message: 'only the first of several choices is returned' }
         furtherChoices = true
         continue
       }
+      // OpenRouter tells what befell a single choice inside it.
+      if (isObject(choice['error'])) throw faultOfProblem(readProblem(choice), headers)
+      // Moonshot counts beside the finish reason.
+      count(choice['usage'])
       for (const event of readChoice(choice, calls)) {
         sawText ||= event.type === 'text-delta'
         yield event
@@ -59,8 +65,8 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
       if (typeof choice['finish_reason'] === 'string' && choice['finish_reason'] !== '')
         finish = choice['finish_reason']
     }
-    usage =
-      readUsage(chunk['usage']) ?? readUsage(isObject(chunk['x_groq']) ? chunk['x_groq']['usage'] : undefined) ?? usage
+    if (isObject(chunk['x_groq'])) count(chunk['x_groq']['usage'])
+    count(chunk['usage'])
   }
 
   const { whole, body } = await tellWhole(response)

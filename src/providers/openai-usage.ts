@@ -13,7 +13,8 @@ export function readUsage(usage: unknown): Usage | undefined {
   const written = countOf(completion_tokens) ?? 0
   const cachedPromptTokens =
     (isObject(prompt_tokens_details) ? countOf(prompt_tokens_details['cached_tokens']) : undefined) ??
-    countOf(usage['prompt_cache_hit_tokens'])
+    countOf(usage['prompt_cache_hit_tokens']) ??
+    countOf(usage['cached_tokens'])
   const reasoningTokens = isObject(completion_tokens_details)
     ? countOf(completion_tokens_details['reasoning_tokens'])
     : undefined

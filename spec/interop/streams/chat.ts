@@ -125,7 +125,7 @@ export const chat: Dialect = {
   name: 'OpenAI /chat/completions',
   path: '/v1/chat/completions',
   streamType: 'text/event-stream; charset=utf-8',
-  model: 'tiny',
+  arguments: { model: 'tiny' },
   env: {},
   failure: 'data: {"error":{"message":"no","type":"server_error","code":null,"param":null}}\n\n',
   samples: plan.map(sample),

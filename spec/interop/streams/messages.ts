@@ -145,7 +145,7 @@ export const messages: Dialect = {
   name: 'Anthropic /v1/messages',
   path: '/v1/messages',
   streamType: 'text/event-stream; charset=utf-8',
-  model: 'tiny',
+  arguments: { model: 'tiny' },
   env: { GATEWAY_URL: '{upstream}', PROVIDER_TYPE: 'anthropic' },
   failure: 'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"no"}}\n\n',
   samples: plan.map(sample),

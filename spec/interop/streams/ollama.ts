@@ -80,7 +80,7 @@ export const ollama: Dialect = {
   name: 'Ollama /api/chat',
   path: '/api/chat',
   streamType: 'application/x-ndjson',
-  model: 'tiny',
+  arguments: { model: 'tiny' },
   env: { GATEWAY_URL: '{upstream}', PROVIDER_TYPE: 'ollama' },
   failure: '{"error":"no"}\n',
   samples: plan.map(sample),

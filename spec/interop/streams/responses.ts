@@ -177,7 +177,7 @@ export const responses: Dialect = {
   name: 'OpenAI /responses',
   path: '/v1/responses',
   streamType: 'text/event-stream; charset=utf-8',
-  model: 'gpt-5-pro',
+  arguments: { model: 'gpt-5-pro' },
   env: {},
   failure: 'event: error\ndata: {"type":"error","code":"server_error","message":"no","param":null}\n\n',
   samples: plan.map(sample),

@@ -11,8 +11,8 @@ export type Dialect = {
   /** Where both the SDK and the gateway ask. */
   path: string
   streamType: string
-  /** The model that makes the gateway speak this dialect, and the variables that it needs for that. */
-  model: string
+  /** What makes the gateway speak this dialect: arguments of the call, and variables. */
+  arguments: Json
   env: Record<string, string>
   /** The event that ends a stream which fails. */
   failure: string
