@@ -1,5 +1,5 @@
 import { type ProviderEntry, readConfigFile } from './config-file.ts'
-import { createProvider, type ProviderConfig } from './config-provider.ts'
+import { createProvider, type ProviderConfig, type ProviderSource } from './config-provider.ts'
 import { createSettings, type Environment, isPlaceholder, type Settings } from './config-settings.ts'
 import type { ProxySettings } from './http/proxy.ts'
 import { type LogLevel, logLevels } from './log.ts'
@@ -31,6 +31,7 @@ export type Config = {
 
 const maxTimeoutSeconds = 86_400
 const maxMaxRetries = 20
+const gatewayVariables = ['GATEWAY_URL', 'GATEWAY_API_KEY', 'GATEWAY_API_KEY_FILE', 'PROVIDER_TYPE']
 const versionVariables = ['OPENAI_API_VERSION', 'AZURE_OPENAI_API_VERSION']
 
 /**
@@ -47,8 +48,8 @@ export function readConfig(env: Environment = process.env): Config {
   const providers = new Map<string, ProviderConfig>()
   /** Base URLs as the environment gives them, by provider. */
   const urls = new Map<string, Named>()
-  const add = (name: string, type: string, entry: Partial<ProviderEntry>, key: KeySource | undefined, origin: string) =>
-    providers.set(name, createProvider({ name, type, preset: presets[type] as Preset, entry, key, origin, ...common }))
+  const add = (name: string, source: Pick<ProviderSource, 'type' | 'setBy' | 'entry' | 'key' | 'origin'>) =>
+    providers.set(name, createProvider({ name, preset: presets[source.type] as Preset, ...source, ...common }))
 
   const gateway = readGateway(settings)
   for (const [type, preset] of Object.entries(presets)) {
@@ -59,8 +60,13 @@ export function readConfig(env: Environment = process.env): Config {
     const apiVersion = preset.baseUrl === undefined ? settings.lastOf(versionVariables)?.value : undefined
     if (url) urls.set(type, url)
     const entry = { ...(url ? { baseUrl: url.value } : {}), ...(apiVersion ? { apiVersion } : {}) }
-    if (isGateway) add(type, type, entry, gateway?.key ?? ownKey, url?.name ?? '')
-    else if (ownUrl || (ownKey && preset.needsKey)) add(type, type, entry, ownKey, url?.name ?? '')
+    const setBy = settings.setOf([
+      ...(isGateway ? gatewayVariables : []),
+      ...[preset.keyVariable, `${preset.keyVariable}_FILE`, ...preset.urlVariables],
+    ])
+    const source = { type, setBy, entry, origin: url?.name ?? '' }
+    if (isGateway) add(type, { ...source, key: gateway?.key ?? ownKey })
+    else if (ownUrl || (ownKey && preset.needsKey)) add(type, { ...source, key: ownKey })
   }
 
   const file = readConfigFile(settings.text('PROVIDER_CONFIG'), problems)
@@ -70,7 +76,13 @@ export function readConfig(env: Environment = process.env): Config {
     const url = refines ? urls.get(name) : undefined
     const entry = url ? { ...given, baseUrl: url.value } : given
     const key = keyOf(name, given, providers, settings)
-    add(name, given.type, entry, key, url?.name ?? `PROVIDER_CONFIG providers.${name}.baseUrl`)
+    const origin = url?.name ?? `PROVIDER_CONFIG providers.${name}.baseUrl`
+    const setBy = [
+      'PROVIDER_CONFIG',
+      ...settings.setOf(given.apiKeyEnv ? [given.apiKeyEnv] : []),
+      ...(refines ? (providers.get(name)?.setBy ?? []) : []),
+    ]
+    add(name, { type: given.type, setBy, entry, key, origin })
   }
 
   const defaultModel = settings.text('DEFAULT_MODEL') ?? file.defaultModel
