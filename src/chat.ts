@@ -1,9 +1,10 @@
-import { readConfig } from './config.ts'
+import { type Config, readConfig } from './config.ts'
 import { withCallLog } from './extensions/call-log.ts'
 import { withLimits } from './extensions/limit.ts'
 import { withRedaction } from './extensions/redaction.ts'
 import { withStructuredOutput } from './extensions/structured-output.ts'
 import { compose, type Handle } from './handle.ts'
+import type { Send } from './http/message.ts'
 import { createPool } from './http/pool.ts'
 import { systemClock } from './http/retry.ts'
 import { createRecorder } from './http/tape.ts'
@@ -20,11 +21,20 @@ import { createCreateCompletion } from './tools/create-completion.ts'
 import { createCreateEmbedding } from './tools/create-embedding.ts'
 import { createListModels } from './tools/list-models.ts'
 
+// The command line reads the same configuration, from the same bundle.
+export { readConfig }
+
 export type Chat = { tools: ReadonlyMap<string, Tool>; redact: (text: string) => string }
 
+export type ChatOptions = {
+  version: string
+  config?: Config
+  /** What answers requests, instead of the network. */
+  send?: Send
+}
+
 /** Builds the chat tower from the configuration: what main.ts loads once the first answer is out. */
-export function createChat({ version }: { version: string }): Chat {
-  const config = readConfig()
+export function createChat({ version, config = readConfig(), send = createPool(config.proxy) }: ChatOptions): Chat {
   const providers = [...config.providers.values()]
   const secrets = createSecrets(
     providers.flatMap(({ name, baseUrl, key }) => (key ? [{ provider: name, baseUrl, source: key }] : [])),
@@ -36,10 +46,9 @@ export function createChat({ version }: { version: string }): Chat {
   log.debug({ version, providers: providers.map(({ name }) => name) }, 'configured')
 
   const clock = systemClock
-  const pool = createPool(config.proxy)
   const taped = config.recordDir
-    ? createRecorder(pool, config.recordDir, secrets, (sentence) => log.error(sentence))
-    : pool
+    ? createRecorder(send, config.recordDir, secrets, (sentence) => log.error(sentence))
+    : send
   const translate = withLimits(createTranslator({ send: withTimeouts(taped), secrets, clock }), clock.now)
   const directory = createDirectory((ask, signal) => handle(ask, { signal, streaming: false }), clock.now)
   const router = createRouter(config, directory, clock.random)

@@ -1,26 +1,86 @@
-const help = `genai-gateway-mcp: an MCP server (stdio) that puts language models behind tools.
+import { Fault } from '../errors.ts'
+import { nearest } from '../nearest.ts'
+import { call } from './call.ts'
+import { type Command, interrupted, misused, unread, wellDone, wentWrong } from './context.ts'
+import { models } from './models.ts'
+import { columns, flushed, paint, say, write } from './terminal.ts'
 
-Usage: genai-gateway-mcp [--help | --version]
+const commands: Readonly<Record<string, Command>> = { models, call }
 
-Without an option it serves MCP on stdin and stdout; an MCP client starts it so. Everything is configured
-by environment variables, and nothing needs to be set for it to start:
+const program = 'genai-gateway-mcp'
 
-  OPENAI_API_KEY     turns OpenAI on; ANTHROPIC_API_KEY, OLLAMA_HOST and others do the same for theirs
+const variables = `  OPENAI_API_KEY     turns OpenAI on; ANTHROPIC_API_KEY, OLLAMA_HOST and others do the same for theirs
   GATEWAY_URL        base URL of a server: one that speaks OpenAI's dialect (with its /v1), or see PROVIDER_TYPE
   GATEWAY_API_KEY    its key, if it wants one
   DEFAULT_MODEL      the model when a call names none
-
-The README has the whole table and a block to paste for each client.
 `
 
-/** Runs a command line; returns the exit code: 0, or 2 for one that is not understood. */
-export function runCommand(args: readonly string[], version: string): number {
-  const [first] = args
-  if (first === '--version' || first === '-v') process.stdout.write(`${version}\n`)
-  else if (first === '--help' || first === '-h') process.stdout.write(help)
-  else {
-    process.stderr.write(`genai-gateway-mcp: unknown argument ${JSON.stringify(first)}; see --help\n`)
-    return 2
+/** Runs a command line; resolves to the exit code: 0, 1 when something went wrong, 2 when it is not understood. */
+export async function runCommand(args: readonly string[], version: string): Promise<number> {
+  const exitCode = await run(args, version)
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)])
+  return exitCode
+}
+
+async function run([name = '', ...rest]: readonly string[], version: string): Promise<number> {
+  if (name === '--version' || name === '-v') return shown(`${version}\n`)
+  if (name === '--help' || name === '-h') return shown(helpOfAll())
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (!command) {
+    const known = nearest(name, Object.keys(commands), 1)
+    const hint = /^\w/.test(name) ? `; the nearest command is ${known}` : ''
+    say(`${program}: unknown argument ${JSON.stringify(name)}${hint}; see --help`)
+    return misused
   }
-  return 0
+  const own = rest.slice(0, rest.includes('--') ? rest.indexOf('--') : undefined)
+  if (own.includes('--help') || own.includes('-h')) return shown(helpOf(name, command))
+  const controller = new AbortController()
+  // The second Ctrl-C ends the program at once, as it does without a listener.
+  process.once('SIGINT', () => controller.abort(interrupted))
+  process.stdout.on('error', () => controller.abort(unread))
+  process.stderr.on('error', () => {})
+  try {
+    const exitCode = await command.run(rest, { version, signal: controller.signal })
+    return controller.signal.aborted ? controller.signal.reason : exitCode
+  } catch (error) {
+    if (controller.signal.aborted) return controller.signal.reason
+    const { sentence, exitCode } = told(error)
+    say(`${program} ${name}: ${sentence}${exitCode === misused ? `; see ${program} ${name} --help` : ''}`)
+    return exitCode
+  }
+}
+
+function told(error: unknown): { sentence: string; exitCode: number } {
+  if (error instanceof Fault) {
+    return { sentence: error.message, exitCode: error.code === 'invalid_request' ? misused : wentWrong }
+  }
+  const { code = '', message = '' } = error as { code?: string; message?: string }
+  if (code.startsWith('ERR_PARSE_ARGS')) {
+    const [first = ''] = message.split(/\.(?:\s|$)/)
+    return { sentence: first.charAt(0).toLowerCase() + first.slice(1), exitCode: misused }
+  }
+  return { sentence: `met a fault of its own${code === '' ? '' : ` (${code})`}`, exitCode: wentWrong }
+}
+
+async function shown(text: string): Promise<number> {
+  await write(text)
+  return wellDone
+}
+
+function helpOfAll(): string {
+  const rows = Object.entries(commands).map(([name, { usage, summary }]) => ['', `${name} ${usage}`, summary])
+  return [
+    `${program}: an MCP server (stdio) that puts language models behind tools.\n\n`,
+    `Usage: ${program} [COMMAND | --help | --version]\n\n`,
+    'Without an argument it serves MCP on stdin and stdout; an MCP client starts it so. For people:\n\n',
+    columns(rows),
+    `\n${program} COMMAND --help tells more. Everything is configured by environment variables, and nothing needs to be\n`,
+    'set for it to start:\n\n',
+    variables,
+    '\nThe README has the whole table.\n',
+  ].join('')
+}
+
+function helpOf(name: string, { usage, summary, help }: Command): string {
+  return `${paint('bold', `${program} ${name} ${usage}`)}\n\n${summary}\n${help === '' ? '' : `\n${help}`}`
 }
