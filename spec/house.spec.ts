@@ -76,7 +76,7 @@ const exceptions: Readonly<Record<string, Rule>> = {
 /** Packages, and who may load each. A package that is not here may be loaded by nobody. */
 const packages: Readonly<Record<string, string[]>> = {
   'eventsource-parser': ['http/sse'],
-  'jsonc-parser': ['json-text', 'cli/client-file'],
+  'jsonc-parser': ['json-text', 'cli/client-entry'],
   'p-limit': ['extensions'],
   'p-retry': ['http/retry'],
   pino: ['log'],

@@ -1,4 +1,4 @@
-import { type Config, readConfig } from './config.ts'
+import { type Config, readConfig, readVariables } from './config.ts'
 import { withCallLog } from './extensions/call-log.ts'
 import { withLimits } from './extensions/limit.ts'
 import { withRedaction } from './extensions/redaction.ts'
@@ -14,6 +14,7 @@ import { createDirectory } from './pipeline/directory.ts'
 import { createPipeline } from './pipeline/pipeline.ts'
 import { createRouter } from './pipeline/router.ts'
 import { createTranslator } from './pipeline/translator.ts'
+import { presets } from './providers/index.ts'
 import { createSecrets } from './secrets.ts'
 import type { Tool } from './tool.ts'
 import { createCallTool } from './tools/call-tool.ts'
@@ -21,8 +22,8 @@ import { createCreateCompletion } from './tools/create-completion.ts'
 import { createCreateEmbedding } from './tools/create-embedding.ts'
 import { createListModels } from './tools/list-models.ts'
 
-// The command line reads the same configuration, from the same bundle.
-export { readConfig }
+// The command line knows the configuration from here, so that its own bundle holds no second copy.
+export { presets, readConfig, readVariables }
 
 export type Chat = { tools: ReadonlyMap<string, Tool>; redact: (text: string) => string }
 

@@ -114,6 +114,27 @@ export function readConfig(env: Environment = process.env): Config {
   })
 }
 
+/** A variable that is set, and its value unless that is a key. */
+export type SetVariable = { name: string; value?: string }
+
+const copied = [...gatewayVariables, 'DEFAULT_MODEL', 'TIMEOUT', 'MAX_RETRIES', 'PROVIDER_CONFIG', ...versionVariables]
+
+/** What is set here and makes a gateway elsewhere the same one: what a client's configuration has to say of it. */
+export function readVariables(env: Environment = process.env): SetVariable[] {
+  const settings = createSettings(env)
+  const own = Object.values(presets).flatMap(({ keyVariable, urlVariables }) => [
+    keyVariable,
+    `${keyVariable}_FILE`,
+    ...urlVariables,
+  ])
+  return settings.setOf([...copied, ...own]).map((name) => {
+    const value = settings.text(name) as string
+    // PROVIDER_CONFIG as text may hold keys; as a path it holds none.
+    const secret = name.endsWith('_KEY') || (name === 'PROVIDER_CONFIG' && /^[{["']/.test(value))
+    return secret ? { name } : { name, value }
+  })
+}
+
 type Providers = ReadonlyMap<string, ProviderConfig>
 type Named = { name: string; value: string }
 type Gateway = { types: readonly string[]; url?: Named; key: KeySource | undefined }

@@ -3,10 +3,11 @@ import { nearest } from '../nearest.ts'
 import { call } from './call.ts'
 import { type Command, interrupted, misused, unread, wellDone, wentWrong } from './context.ts'
 import { doctor } from './doctor.ts'
+import { init } from './init.ts'
 import { models } from './models.ts'
 import { columns, flushed, paint, say, write } from './terminal.ts'
 
-const commands: Readonly<Record<string, Command>> = { doctor, models, call }
+const commands: Readonly<Record<string, Command>> = { init, doctor, models, call }
 
 const program = 'genai-gateway-mcp'
 
