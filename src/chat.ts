@@ -7,7 +7,7 @@ import { compose, type Handle } from './handle.ts'
 import type { Send } from './http/message.ts'
 import { createPool } from './http/pool.ts'
 import { systemClock } from './http/retry.ts'
-import { createRecorder } from './http/tape.ts'
+import { createPlayer, createRecorder } from './http/tape.ts'
 import { withTimeouts } from './http/timeouts.ts'
 import { createLogger } from './log.ts'
 import { createDirectory } from './pipeline/directory.ts'
@@ -22,8 +22,8 @@ import { createCreateCompletion } from './tools/create-completion.ts'
 import { createCreateEmbedding } from './tools/create-embedding.ts'
 import { createListModels } from './tools/list-models.ts'
 
-// The command line knows the configuration from here, so that its own bundle holds no second copy.
-export { presets, readConfig, readVariables }
+// What the command line needs of this bundle, so that its own holds no second copy of it, nor of the class Fault.
+export { createPlayer, presets, readConfig, readVariables }
 
 export type Chat = { tools: ReadonlyMap<string, Tool>; redact: (text: string) => string }
 

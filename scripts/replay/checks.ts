@@ -1,6 +1,7 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
+import { settled } from '../../src/cli/cases.ts'
+import { differences } from '../../src/cli/differences.ts'
 import type { Json } from './cases.ts'
-import { differences } from './compare.ts'
 import type { Answer, ToolDeclaration } from './session.ts'
 
 /** What must be true of an answer, whatever the case; each returns the lines that say what is not. */
@@ -8,27 +9,11 @@ import type { Answer, ToolDeclaration } from './session.ts'
 const serverInfoKey = 'io.modelcontextprotocol/serverInfo'
 const errorKey = 'genai-gateway/error'
 
-/**
- * The result without what differs from run to run (times, the port) and from era to era. result.json holds it in this
- * form.
- */
+/** The result without what differs from run to run (times, the port) and from era to era. result.json holds it in this form. */
 export function comparable({ result }: Answer, port: number): Json {
-  const { resultType: _, _meta, structuredContent, ...rest } = withoutPort(result, port)
+  const { resultType: _, _meta, ...rest } = result
   const { [serverInfoKey]: __, ...meta } = asJson(_meta)
-  const { timing: ___, ...structured } = asJson(structuredContent)
-  if (meta[errorKey]) {
-    const { elapsedMs: ____, ...facts } = asJson(meta[errorKey])
-    meta[errorKey] = facts
-  }
-  return {
-    ...rest,
-    ...(structuredContent === undefined ? {} : { structuredContent: structured }),
-    ...(Object.keys(meta).length > 0 ? { _meta: meta } : {}),
-  }
-}
-
-function withoutPort(result: Json, port: number): Json {
-  return JSON.parse(JSON.stringify(result).replaceAll(`127.0.0.1:${port}`, '127.0.0.1:PORT')) as Json
+  return settled({ ...rest, _meta: meta }, port)
 }
 
 /** The marks that one era puts on every result and the other does not know. */

@@ -1,3 +1,4 @@
+import { environmentFor, replayKey } from '../../src/cli/cases.ts'
 import type { Call } from './cases.ts'
 import { openSession, type Session } from './session.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
@@ -12,9 +13,6 @@ export type Stage = {
   /** Ends everything, and tells what was wrong. */
   close(): Promise<string[]>
 }
-
-/** The key that the gateways are given. It must not come out of them anywhere but in their requests. */
-export const replayKey = 'replay-not-a-real-key'
 
 export async function openStage(): Promise<Stage> {
   const upstream = await startUpstream()
@@ -40,12 +38,4 @@ export async function openStage(): Promise<Stage> {
       return faults
     },
   }
-}
-
-/** The gateway is pointed at the upstream, unless the case does that itself. */
-function environmentFor({ env = {} }: Call, origin: string): Record<string, string> {
-  const given = Object.entries(env).map(([name, text]) => [name, text.replaceAll('{upstream}', origin)])
-  const elsewhere = !('GATEWAY_URL' in env) && Object.values(env).some((text) => text.includes('{upstream}'))
-  const usual = elsewhere ? {} : { GATEWAY_URL: `${origin}/v1`, GATEWAY_API_KEY: replayKey }
-  return { LOG_LEVEL: 'silent', ...usual, ...Object.fromEntries(given) }
 }

@@ -3,11 +3,11 @@ import { parseArgs } from 'node:util'
 import { isObject, type Json } from '../json.ts'
 import { faultIn } from '../json-text.ts'
 import { nearest } from '../nearest.ts'
-import type { ContentBlock, ToolResult } from '../tool.ts'
 import { declarations } from '../tools/declarations.ts'
+import { createPrinter } from './answer.ts'
 import { type Command, misuse, wellDone, wentWrong } from './context.ts'
-import { paint, say, startBar, visible, write } from './terminal.ts'
-import { openTools, runTool } from './tools.ts'
+import { write } from './terminal.ts'
+import { openTools } from './tools.ts'
 
 const names = declarations.map(({ name }) => name)
 
@@ -29,12 +29,12 @@ Ctrl-C closes the connection to the provider. Ends with 1 when the call failed; 
       allowPositionals: true,
     })
     const { tool, given } = readCall(positionals)
-    const { tools } = await openTools(version)
+    const { runTool } = await openTools(version)
     const printer = createPrinter(!values.json)
-    const result = await runTool(tools, tool, given, { signal, streaming: true }, printer.step).finally(printer.end)
+    const result = await runTool(tool, given, { signal, streaming: true }, printer.step).finally(printer.end)
     if (signal.aborted) return wentWrong
     if (values.json) await write(`${JSON.stringify(result, undefined, 2)}\n`)
-    else await printRest(result, printer.printed())
+    else await printer.finish(result)
     return result.isError ? wentWrong : wellDone
   },
 }
@@ -51,74 +51,4 @@ export function readCall([tool, text = '{}', ...more]: readonly string[]): { too
   const given: unknown = JSON.parse(json)
   if (!isObject(given)) throw misuse('the arguments must be a JSON object, such as {"prompt": "Say hello"}')
   return { tool, given }
-}
-
-type Printer = {
-  step(text: string): Promise<void>
-  end(): void
-  /** Characters of the answer that have been printed. */
-  printed(): number
-}
-
-/** Prints text as it comes; where it goes elsewhere than to the terminal, the bar tells how much has come. */
-function createPrinter(streams: boolean): Printer {
-  const bar = startBar()
-  let printed = 0
-  return {
-    async step(text) {
-      if (text === '') return
-      printed += text.length
-      if (!streams || !process.stdout.isTTY) bar.show(`${printed.toLocaleString('en')} characters`)
-      else bar.clear()
-      if (streams) await write(shownOn(process.stdout, text))
-    },
-    end: bar.clear,
-    printed: () => (streams ? printed : 0),
-  }
-}
-
-/** A pipe gets what came; a terminal nothing that would take hold of it. */
-function shownOn(output: NodeJS.WriteStream, text: string): string {
-  return output.isTTY ? visible(text) : text
-}
-
-async function printRest(result: ToolResult, printed: number): Promise<void> {
-  const [first, ...others] = result.content
-  if (result.isError) {
-    if (printed > 0) await write('\n')
-    return say(first?.type === 'text' ? visible(first.text) : 'The call failed.')
-  }
-  const rest = printed > 0 ? others : result.content
-  if (printed > 0) await write('\n')
-  for (const block of rest) await write(`${shownOn(process.stdout, textOf(block))}\n`)
-  const { warnings = [] } = (result.structuredContent ?? {}) as { warnings?: string[] }
-  for (const warning of warnings) say(`${paint('yellow', 'warning', process.stderr)}: ${visible(warning)}`)
-  const summary = visible(summaryOf(result))
-  if (process.stderr.isTTY && summary !== '') say(paint('dim', summary, process.stderr))
-}
-
-function textOf(block: ContentBlock): string {
-  if (block.type === 'text') return block.text
-  if (block.type === 'resource_link') return block.uri
-  if (block.type === 'resource') return block.resource.text ?? block.resource.uri
-  return `[${block.type}, ${block.mimeType}, ${Buffer.byteLength(block.data, 'base64')} bytes: --json shows it]`
-}
-
-/** Who answered, how long it took and what it cost, as far as it is known. */
-function summaryOf({ structuredContent = {} }: ToolResult): string {
-  const { provider, model, finishReason, usage, timing } = structuredContent as {
-    provider?: string
-    model?: string
-    finishReason?: string
-    usage?: { totalTokens?: number }
-    timing?: { totalMs: number }
-  }
-  return [
-    [provider, model].filter(Boolean).join('/'),
-    finishReason ?? '',
-    usage?.totalTokens === undefined ? '' : `${usage.totalTokens} tokens`,
-    timing === undefined ? '' : `${(timing.totalMs / 1000).toFixed(1)} s`,
-  ]
-    .filter((word) => word !== '')
-    .join(', ')
 }

@@ -3,7 +3,7 @@ import { revisions } from '../mcp/handshake.ts'
 import { statelessVersions } from '../mcp/stateless.ts'
 import { nearest } from '../nearest.ts'
 import { declarations } from '../tools/declarations.ts'
-import { runTool, type Tools } from './tools.ts'
+import type { RunTool } from './tools.ts'
 
 /** What the doctor found. Nothing of it is a key. */
 export type Checkup = {
@@ -47,7 +47,7 @@ type Listed = { models: { id: string; name: string }[]; unavailable: Row[] }
 type Asked = { listed: Listed; ms: number }
 
 /** Makes the tools over a configuration. */
-export type MakeTools = (config: Config) => Tools
+export type MakeTools = (config: Config) => RunTool
 
 const maxSilenceMs = 10_000
 /** English text and JSON have about this many bytes a token with the tokenizers of the large providers. */
@@ -106,7 +106,7 @@ function impatient(
   return { ...config, providers: new Map(providers), logLevel: 'silent', notes: [] }
 }
 
-async function examineProvider(provider: ProviderConfig, tools: Tools, keyless: Tools, signal: AbortSignal) {
+async function examineProvider(provider: ProviderConfig, tools: RunTool, keyless: RunTool, signal: AbortSignal) {
   const { name, type, baseUrl, setBy, key } = provider
   const none: Listed = { models: [], unavailable: [] }
   const about = { name, type, setBy }
@@ -138,9 +138,9 @@ async function examineProvider(provider: ProviderConfig, tools: Tools, keyless: 
   return { provider: examined, listed }
 }
 
-async function ask(tools: Tools, provider: string, signal: AbortSignal): Promise<Asked> {
+async function ask(runTool: RunTool, provider: string, signal: AbortSignal): Promise<Asked> {
   const startedMs = performance.now()
-  const result = await runTool(tools, 'listModels', { provider }, { signal, streaming: false })
+  const result = await runTool('listModels', { provider }, { signal, streaming: false })
   return { listed: result.structuredContent as Listed, ms: Math.round(performance.now() - startedMs) }
 }
 

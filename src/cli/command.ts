@@ -5,9 +5,11 @@ import { type Command, interrupted, misused, unread, wellDone, wentWrong } from 
 import { doctor } from './doctor.ts'
 import { init } from './init.ts'
 import { models } from './models.ts'
+import { record } from './record.ts'
+import { replay } from './replay.ts'
 import { columns, flushed, paint, say, write } from './terminal.ts'
 
-const commands: Readonly<Record<string, Command>> = { init, doctor, models, call }
+const commands: Readonly<Record<string, Command>> = { init, doctor, models, call, record, replay }
 
 const program = 'genai-gateway-mcp'
 

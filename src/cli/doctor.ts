@@ -3,6 +3,7 @@ import type { Config } from '../config.ts'
 import { type Checkup, type Examined, examine } from './checkup.ts'
 import { type Command, wellDone, wentWrong } from './context.ts'
 import { columns, paint, startBar, visible, write } from './terminal.ts'
+import { toolsOf } from './tools.ts'
 
 export const doctor: Command = {
   usage: '[--json]',
@@ -16,7 +17,7 @@ with 1 when something is wrong; each line of what is wrong says what to do.
     const { json } = parseArgs({ args: [...args], options: { json: { type: 'boolean', default: false } } }).values
     const { createChat, readConfig } = await import('../chat.ts')
     const bar = startBar()
-    const makeTools = (config: Config) => createChat({ version, config }).tools
+    const makeTools = (config: Config) => toolsOf(createChat({ version, config }))
     const checkup = await examine(readConfig(), version, makeTools, signal).finally(bar.clear)
     if (signal.aborted) return wentWrong
     await write(json ? `${JSON.stringify(checkup, undefined, 2)}\n` : tableOf(checkup))

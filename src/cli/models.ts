@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import type { ToolResult } from '../tool.ts'
 import { type Command, wellDone, wentWrong } from './context.ts'
 import { columns, paint, say, startBar, visible, write } from './terminal.ts'
-import { openTools, runTool } from './tools.ts'
+import { openTools } from './tools.ts'
 
 const options = {
   provider: { type: 'string' },
@@ -21,10 +21,10 @@ On a terminal it is a table, in a pipe one name a line. Ends with 1 when a provi
 `,
   async run(args, { version, signal }) {
     const { provider, search, json } = parseArgs({ args: [...args], options }).values
-    const { tools } = await openTools(version)
+    const { runTool } = await openTools(version)
     const bar = startBar()
     const given = { ...(provider === undefined ? {} : { provider }), ...(search === undefined ? {} : { search }) }
-    const result = await runTool(tools, 'listModels', given, { signal, streaming: false }).finally(bar.clear)
+    const result = await runTool('listModels', given, { signal, streaming: false }).finally(bar.clear)
     if (json) await write(`${JSON.stringify(result, undefined, 2)}\n`)
     else await print(result)
     const { unavailable = [] } = (result.structuredContent ?? {}) as Partial<Listed>

@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../errors.ts'
 import type { HttpRequest, HttpResponse, Send } from './message.ts'
+import { brokenOff } from './problem.ts'
 
 /**
  * One exchange with a provider, as it is kept in a file. The boundaries of the body's chunks are the ones that came;
@@ -124,7 +125,8 @@ function chunkOf(bytes: Uint8Array, afterMs: number): Chunk {
   return Buffer.from(text, 'utf8').equals(buffer) ? { afterMs, text } : { afterMs, base64: buffer.toString('base64') }
 }
 
-function recordedRequest({ method, url, headers, body }: HttpRequest): Exchange['request'] {
+/** A request as it is kept: what of it is no secret. */
+export function recordedRequest({ method, url, headers, body }: HttpRequest): Exchange['request'] {
   const { pathname, search } = new URL(url)
   return {
     method,
@@ -144,21 +146,25 @@ function recordedHeaders(headers: Readonly<Record<string, string>>): Record<stri
   return Object.fromEntries(kept)
 }
 
-/** Answers each request with the next exchange, in order, without waiting; throws when there is none left. */
+/**
+ * Answers each request with the next exchange that had such a request, or, if there is none, with the next one; without
+ * waiting. Throws when none is left.
+ */
 export function createPlayer(exchanges: readonly Exchange[]): Send {
-  let next = 0
-  return async () => {
-    const exchange = exchanges[next++]
+  const left = [...exchanges]
+  return async (request) => {
+    const { method, path } = recordedRequest(request)
+    const same = left.findIndex((exchange) => exchange.request.method === method && exchange.request.path === path)
+    const [exchange] = left.splice(Math.max(same, 0), 1)
     if (!exchange) throw new Error('the tape has ended')
     const { status, headers, chunks, fault } = exchange.response
-    return { status, headers, body: played(chunks, fault) } satisfies HttpResponse
+    return { status, headers, body: played(chunks, fault, new URL(request.url).host) } satisfies HttpResponse
   }
 }
 
-async function* played(chunks: readonly Chunk[], fault: string | undefined): AsyncGenerator<Uint8Array> {
+async function* played(chunks: readonly Chunk[], fault: string | undefined, host: string): AsyncGenerator<Uint8Array> {
   for (const chunk of chunks) yield bytesOf(chunk)
-  if (fault !== undefined)
-    throw new Fault('truncated', 'the recording breaks off here', { cause: fault, retryable: true })
+  if (fault !== undefined) throw brokenOff(host, fault)
 }
 
 export function bytesOf(chunk: Chunk): Uint8Array {
