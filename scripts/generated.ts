@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { asJson } from '../src/cli/client-entry.ts'
+import { clients } from '../src/cli/clients.ts'
+import { commands } from '../src/cli/command.ts'
 import { ProviderConfigFile } from '../src/config-file.ts'
 import { providerVariables, variables } from '../src/config-variables.ts'
 import { revisions } from '../src/mcp/handshake.ts'
@@ -42,7 +45,38 @@ function configSchema(): string {
   return `${JSON.stringify(schema, undefined, 2)}\n`
 }
 
+/** What init prints for a client, with a path that is nobody's. */
+function blockFor(name: keyof typeof clients & string): string {
+  const launch = { command: 'node', args: ['/path/to/genai-gateway-mcp/dist/genai-gateway-mcp.mjs'] }
+  const block = clients[name]?.block(launch, [{ name: 'OPENAI_API_KEY' }]) ?? { text: '' }
+  const text = 'text' in block ? block.text : asJson(block)
+  return `\`\`\`${text.startsWith('{') ? 'json' : 'toml'}\n${text}\`\`\``
+}
+
+const blocks = Object.keys(clients).map((name): [string, () => string] => [
+  name.replaceAll('-', '_'),
+  () => blockFor(name),
+])
+
 const tables: Readonly<Record<string, () => string>> = {
+  ...Object.fromEntries(blocks),
+  commands: () =>
+    table(
+      ['command', 'what it does'],
+      Object.entries(commands).map(([name, { usage, summary }]) => [`\`${name} ${usage}\``, summary]),
+    ),
+  clients: () =>
+    table(
+      ['client', 'its file on Linux', 'on macOS', 'on Windows'],
+      Object.entries(clients).map(([name, { file }]) => {
+        const home = { linux: '~', darwin: '~', win32: '%USERPROFILE%' }
+        const paths = (['linux', 'darwin', 'win32'] as const).map((platform) => file(home[platform], platform))
+        const shown = paths.map((path, at) =>
+          at > 0 && path.replace('%USERPROFILE%', '~') === paths[0] ? 'the same' : `\`${path}\``,
+        )
+        return [`\`${name}\``, ...shown]
+      }),
+    ),
   variables: () =>
     table(
       ['variable', 'meaning', 'default'],

@@ -99,7 +99,8 @@ function readJson(path: string): unknown {
 }
 
 export function writeJson(path: string, value: unknown): void {
-  writeFileSync(path, `${JSON.stringify(value, undefined, 1)}\n`)
+  // Prompts and answers are their owner's.
+  writeFileSync(path, `${JSON.stringify(value, undefined, 1)}\n`, { mode: 0o600 })
 }
 
 function asJson(value: unknown): Json {

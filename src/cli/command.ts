@@ -9,7 +9,8 @@ import { record } from './record.ts'
 import { replay } from './replay.ts'
 import { columns, flushed, paint, say, write } from './terminal.ts'
 
-const commands: Readonly<Record<string, Command>> = { init, doctor, models, call, record, replay }
+/** Every verb, in the order in which they are shown. */
+export const commands: Readonly<Record<string, Command>> = { init, doctor, models, call, record, replay }
 
 const program = 'genai-gateway-mcp'
 
