@@ -614,6 +614,8 @@ const broken: [string, string][] = [
   ['in double quotes', `"${JSON.stringify(example)}"`],
   ['a list', JSON.stringify([example])],
   ['behind a byte order mark', `\ufeff\ufeff${JSON.stringify(example)}`],
+  ['nested without end', '['.repeat(100_000)],
+  ['nested deep, and whole', `{"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
   ['very long', `'${JSON.stringify({ ...example, defaultModel: 'x'.repeat(10_000) })}'`],
 ]
 for (const [name, text] of broken) {

@@ -129,8 +129,9 @@ export function readVariables(env: Environment = process.env): SetVariable[] {
   ])
   return settings.setOf([...copied, ...own]).map((name) => {
     const value = settings.text(name) as string
-    // PROVIDER_CONFIG as text may hold keys; as a path it holds none.
-    const secret = name.endsWith('_KEY') || (name === 'PROVIDER_CONFIG' && /^[{["']/.test(value))
+    // PROVIDER_CONFIG as text may hold keys, as a path it holds none; an URL may hold a password, wrong as that is.
+    const secret =
+      name.endsWith('_KEY') || /\/\/[^/]*@/.test(value) || (name === 'PROVIDER_CONFIG' && /^[{["']/.test(value))
     return secret ? { name } : { name, value }
   })
 }

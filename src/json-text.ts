@@ -1,4 +1,12 @@
-import { findNodeAtLocation, type JSONPath, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+import {
+  findNodeAtLocation,
+  type JSONPath,
+  type Node,
+  type ParseError,
+  type ParseOptions,
+  parseTree,
+  printParseErrorCode,
+} from 'jsonc-parser'
 
 /** Where in a JSON text something stands, told as a person looks for it. Nothing of the text is quoted: it may hold a key. */
 
@@ -25,7 +33,8 @@ const wanted: Readonly<Record<string, string>> = {
 export function faultIn(text: string, lenient = false): string | undefined {
   if (!lenient && parses(text)) return undefined
   const errors: ParseError[] = []
-  parseTree(text, errors, { disallowComments: !lenient, allowTrailingComma: lenient, allowEmptyContent: false })
+  const options = { disallowComments: !lenient, allowTrailingComma: lenient, allowEmptyContent: false }
+  if (treeOf(text, errors, options) === 'too deep') return 'it nests too deep'
   const [first] = errors
   if (!first) return lenient ? undefined : 'it is not known where'
   return `${lineAndColumn(text, first.offset)}: ${wanted[printParseErrorCode(first.error)] ?? 'not understood'}`
@@ -33,13 +42,22 @@ export function faultIn(text: string, lenient = false): string | undefined {
 
 /** Where the name or item at the end of a path stands, or the nearest thing around it that is there. */
 export function placeOf(text: string, path: readonly (string | number)[]): string | undefined {
-  const root = parseTree(text)
-  if (!root) return undefined
+  const root = treeOf(text)
+  if (root === undefined || root === 'too deep') return undefined
   for (let length = path.length; length > 0; length--) {
     const node = findNodeAtLocation(root, path.slice(0, length) as JSONPath)
     if (node) return lineAndColumn(text, node.parent?.type === 'property' ? node.parent.offset : node.offset)
   }
   return lineAndColumn(text, root.offset)
+}
+
+/** The parser calls itself for what is inside, and so is at the end of its stack some day. */
+function treeOf(text: string, errors: ParseError[] = [], options?: ParseOptions): Node | undefined | 'too deep' {
+  try {
+    return parseTree(text, errors, options)
+  } catch {
+    return 'too deep'
+  }
 }
 
 function parses(text: string): boolean {

@@ -51,6 +51,17 @@ describe('call', () => {
     assert.equal(ended.stderr, '')
   })
 
+  test('a reader that is slow gets everything, and slows the provider', async (t) => {
+    const piece = 'x'.repeat(64 * 1024)
+    const upstream = await upstreamFor(t, (_, response) => sendStream(response, chatStream(Array(100).fill(piece))))
+    const running = startCommand(t, ['call', 'createCompletion', hello], { env: pointedAt(upstream) })
+    running.child.stdout?.pause()
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    running.child.stdout?.resume()
+    const { code, stdout, stderr } = await running.ended
+    assert.deepEqual([code, stderr, stdout.length], [0, '', 100 * piece.length + 1])
+  })
+
   test('a failed call is one sentence on stderr, behind the text that had come', async (t) => {
     const upstream = await upstreamFor(t, async (_, response) => {
       beginStream(response, 'half an ans')
@@ -106,6 +117,8 @@ describe('call', () => {
     [['createCompletion', '{"prompt":\n "hi",\n}'], /not valid JSON: line 3, column 1/],
     [['createCompletion', '"hi"'], /must be a JSON object/],
     [['createCompletion', '{}', '{}'], /one JSON text/],
+    [['createCompletion', `{"options":${'['.repeat(100)}${']'.repeat(100)}}`], /deeper than 64 levels/],
+    [['createCompletion', `${'['.repeat(50_000)}`], /nests too deep/],
     [['createCompletion', '{}', '--jso'], /unknown option '--jso'/],
   ]
   for (const [args, says] of misuses) {

@@ -128,6 +128,8 @@ describe('init prints', () => {
       PROVIDER_CONFIG: `{"providers":{"a":{"type":"openai","apiKey":"${key}"}}}`,
     })
     assert.ok(!text.stdout.includes(key))
+    const password = await init(t, home, ['windsurf'], { GATEWAY_URL: `https://me:${key}@llm.example.com/v1` })
+    assert.ok(!password.stdout.includes(key))
   })
 
   test('--docker starts the container, which sees the machine under another name', async (t) => {

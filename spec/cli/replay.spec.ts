@@ -165,6 +165,20 @@ describe('replay', () => {
     })
   }
 
+  test('a case of a stranger writes nothing and calls nobody', async (t) => {
+    const folder = folderFor(t)
+    const upstream = await upstreamFor(t, (_, response) => sendStream(response, chatStream(['no'])))
+    cpSync(join(fixtures, 'openai', 'chat'), join(folder, 'case'), { recursive: true })
+    const path = join(folder, 'case', 'call.json')
+    const call = JSON.parse(readFileSync(path, 'utf8')) as object
+    const env = { GATEWAY_URL: upstream.url, GATEWAY_RECORD: join(folder, 'written'), HTTP_PROXY: upstream.url }
+    writeFileSync(path, JSON.stringify({ ...call, title: 'a \u001b[2Jtitle', env }))
+    const { stdout } = await run(t, ['replay', join(folder, 'case')])
+    assert.match(stdout, /a \[2Jtitle/)
+    assert.equal(upstream.connections(), 0)
+    assert.deepEqual(readdirSync(folder), ['case'])
+  })
+
   test('says what it wants when there is nothing to play', async (t) => {
     const folder = folderFor(t)
     mkdirSync(join(folder, 'empty'))

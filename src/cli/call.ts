@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { isObject, type Json } from '../json.ts'
+import { isObject, type Json, nestsDeeperThan } from '../json.ts'
 import { faultIn } from '../json-text.ts'
 import { nearest } from '../nearest.ts'
 import { declarations } from '../tools/declarations.ts'
@@ -9,6 +9,8 @@ import { type Command, misuse, wellDone, wentWrong } from './context.ts'
 import { write } from './terminal.ts'
 import { openTools } from './tools.ts'
 
+/** As for MCP clients. */
+const maxDepth = 64
 const names = declarations.map(({ name }) => name)
 
 export const call: Command = {
@@ -50,5 +52,6 @@ export function readCall([tool, text = '{}', ...more]: readonly string[]): { too
   if (fault) throw misuse(`the arguments are not valid JSON: ${fault}`)
   const given: unknown = JSON.parse(json)
   if (!isObject(given)) throw misuse('the arguments must be a JSON object, such as {"prompt": "Say hello"}')
+  if (nestsDeeperThan(given, maxDepth)) throw misuse(`the arguments must not nest deeper than ${maxDepth} levels`)
   return { tool, given }
 }

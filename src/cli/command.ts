@@ -29,7 +29,7 @@ export async function runCommand(args: readonly string[], version: string): Prom
 
 async function run([name = '', ...rest]: readonly string[], version: string): Promise<number> {
   if (name === '--version' || name === '-v') return shown(`${version}\n`)
-  if (name === '--help' || name === '-h') return shown(helpOfAll())
+  if (name === '--help' || name === '-h' || name === 'help') return shown(helpOfAll())
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (!command) {
     const known = nearest(name, Object.keys(commands), 1)

@@ -17,6 +17,7 @@ export const init: Command = {
   usage: 'CLIENT [--write] [--provider P]',
   summary: "Prints the block for a client's configuration, or writes it there.",
   help: `  CLIENT         ${names.join(', ')}
+  --print        print the block, as without any option
   --write        put it into the client's file: what else is there stays, and a copy of the file as it was is kept beside it
   --replace      with --write: also where another genai-gateway is there already
   --file PATH    another file than the client's usual one
@@ -30,6 +31,7 @@ DEFAULT_MODEL, …) is copied.
     const { positionals, values } = parseArgs({
       args: [...args],
       options: {
+        print: { type: 'boolean', default: true },
         write: { type: 'boolean', default: false },
         replace: { type: 'boolean', default: false },
         file: { type: 'string' },

@@ -25,6 +25,7 @@ On a terminal it is a table, in a pipe one name a line. Ends with 1 when a provi
     const bar = startBar()
     const given = { ...(provider === undefined ? {} : { provider }), ...(search === undefined ? {} : { search }) }
     const result = await runTool('listModels', given, { signal, streaming: false }).finally(bar.clear)
+    if (signal.aborted) return wentWrong
     if (json) await write(`${JSON.stringify(result, undefined, 2)}\n`)
     else await print(result)
     const { unavailable = [] } = (result.structuredContent ?? {}) as Partial<Listed>

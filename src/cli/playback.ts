@@ -23,7 +23,8 @@ export async function play(
   const { createChat, createPlayer, readConfig } = await import('../chat.ts')
   if (!declarations.some(({ name }) => name === call.tool))
     return { result: undefined, faults: [`there is no tool ${call.tool}`] }
-  const config = readConfig(environmentFor(call, `http://127.0.0.1:${port}`))
+  // A case may come from anybody: it writes nothing here.
+  const { recordDir: _, ...config } = readConfig(environmentFor(call, `http://127.0.0.1:${port}`))
   const requests: Exchange['request'][] = []
   const player = createPlayer(exchanges)
   const send: Send = (request, abort) => {

@@ -10,30 +10,25 @@ export function paint(style: Style, text: string, output: Output = process.stdou
   return styleText(style, text, { stream: output })
 }
 
-/** Writes and waits while the reader is behind. */
-export async function write(text: string, output: Output = process.stdout): Promise<void> {
-  if (text === '' || output.write(text) || output.destroyed) return
-  await new Promise<void>((resolve) => {
-    for (const event of ['drain', 'close', 'error']) output.once(event, () => resolve())
+/** Writes and waits while the reader is behind; a reader that has gone is not waited for. */
+export function write(text: string, output: Output = process.stdout): Promise<void> {
+  return new Promise((resolve) => {
+    if (output.write(text, () => resolve())) resolve()
   })
 }
 
 /** Resolves when all that was written is with the reader, or the reader has gone. */
 export function flushed(output: Output): Promise<void> {
-  return new Promise((resolve) => {
-    if (output.destroyed) return resolve()
-    output.once('close', () => resolve())
-    output.write('', () => resolve())
-  })
+  return new Promise((resolve) => void output.write('', () => resolve()))
 }
 
 export function say(sentence: string): void {
   process.stderr.write(`${sentence}\n`)
 }
 
-/** Words of a provider's or a model's, fit for a terminal: nothing in them moves its cursor or changes its colours. */
+/** Words of a provider's or a model's, fit for a terminal: nothing in them moves its cursor, changes its colours or turns the writing round. */
 export function visible(text: string): string {
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '')
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '')
 }
 
 /** Rows in columns as wide as their widest cell; cells may be painted, and the last one is left as it is. */
