@@ -59,6 +59,29 @@ describe('record', () => {
     assert.equal(code, 0, stdout)
   })
 
+  test('keeps questions that are asked side by side in the order in which they were asked', async (t) => {
+    const listing = (id: string, delayMs: number) => (_: unknown, response: Parameters<typeof sendJson>[0]) => {
+      setTimeout(() => sendJson(response, 200, { object: 'list', data: [{ id, object: 'model' }] }), delayMs)
+    }
+    const slow = await upstreamFor(t, listing('slow', 200))
+    const fast = await upstreamFor(t, listing('fast', 0))
+    const dir = join(folderFor(t), 'case')
+    const env = { GROQ_API_KEY: key, GROQ_BASE_URL: slow.url, MISTRAL_API_KEY: key, MISTRAL_BASE_URL: fast.url }
+    const recorded = await run(t, ['record', dir, 'listModels'], { env })
+    assert.deepEqual([recorded.code, recorded.stdout], [0, 'groq/slow\nmistral/fast\n'])
+    assert.equal((await run(t, ['replay', dir])).code, 0)
+  })
+
+  test('keeps a refusal, which names the provider where it was', async (t) => {
+    const upstream = await upstreamFor(t, (_, response) =>
+      sendJson(response, 404, { error: { message: `nothing at ${response.req.headers.host}` } }),
+    )
+    const dir = join(folderFor(t), 'case')
+    const recorded = await run(t, ['record', dir, 'createCompletion', hello], { env: pointedAt(upstream) })
+    assert.equal(recorded.code, 0, recorded.stderr)
+    assert.match(recorded.stderr, new RegExp(`${upstream.port}`))
+  })
+
   test('overwrites nothing, and leaves nothing where there is nothing to keep', async (t) => {
     const folder = folderFor(t)
     const upstream = await upstreamFor(t, (_, response) => beginStream(response, 'first'))

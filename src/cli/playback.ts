@@ -6,7 +6,7 @@ import { differences } from './differences.ts'
 import { quiet, toolsOf } from './tools.ts'
 
 /** A port at which nothing is asked: the exchanges come from the case. */
-const port = 65535
+export const port = 65_535
 
 export type Played = {
   result: unknown

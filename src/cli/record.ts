@@ -6,9 +6,10 @@ import { Fault } from '../errors.ts'
 import type { Exchange } from '../http/tape.ts'
 import { createPrinter } from './answer.ts'
 import { readCall } from './call.ts'
-import { type Case, type RecordedCall, readExchange, replayKey, writeCase } from './cases.ts'
+import { type RecordedCall, readExchange, replayKey, settled, writeCase } from './cases.ts'
 import { type Command, misuse, wellDone, wentWrong } from './context.ts'
-import { play } from './playback.ts'
+import { differences } from './differences.ts'
+import { play, port } from './playback.ts'
 import { say } from './terminal.ts'
 import { quiet, toolsOf } from './tools.ts'
 
@@ -37,63 +38,64 @@ through before you hand it on. GATEWAY_RECORD keeps the exchanges of a gateway t
     const { createChat, readConfig } = await import('../chat.ts')
     const config = readConfig()
     const printer = createPrinter(true)
-    const recorded = await withTape(dir, async (recordDir) => {
+    const { done, exchanges } = await onTape(dir, signal, async (recordDir) => {
       const chat = createChat({ version, config: quiet({ ...config, recordDir }) })
-      const call = {
-        title: values.title ?? tool,
-        source: `recorded by genai-gateway-mcp ${version}`,
-        tool,
-        arguments: given,
-      }
       const result = await toolsOf(chat)(tool, given, { signal, streaming: true }, printer.step).finally(printer.end)
-      if (signal.aborted) return undefined
-      await printer.finish(result)
-      return { call: JSON.parse(chat.redact(JSON.stringify({ ...call, env: environmentOf(config) }))) as RecordedCall }
+      return { result, redact: chat.redact }
     })
-    if (!recorded) return wentWrong
-    return keep(dir, recorded, version, signal)
+    if (signal.aborted) return wentWrong
+    await printer.finish(done.result)
+    if (exchanges.length === 0) {
+      say('No provider answered, so there is nothing to keep.')
+      return wentWrong
+    }
+    const call: RecordedCall = {
+      title: values.title ?? tool,
+      source: `recorded by genai-gateway-mcp ${version}`,
+      tool,
+      arguments: given,
+      env: environmentOf(config),
+    }
+    const clean = JSON.parse(done.redact(JSON.stringify(call))) as RecordedCall
+    const { result, faults } = await play({ call: clean, exchanges, result: undefined }, version, signal)
+    // The result that is kept is the one that playing back comes to: where the providers were is not in it.
+    writeCase(dir, { call: clean, exchanges, result })
+    const count = `${exchanges.length} exchange${exchanges.length === 1 ? '' : 's'}`
+    say(`Kept in ${dir}: ${count}. genai-gateway-mcp replay ${dir} makes the call again.`)
+    const [seen, played] = [settled(done.result, port), result].map((side) => withoutHosts(side, config))
+    const odd = [...faults, ...differences(seen, played, 'result')]
+    for (const fault of odd) say(`It does not play back as it was recorded: ${fault}`)
+    return odd.length > 0 ? wentWrong : wellDone
   },
 }
 
-type Recorded = { call: RecordedCall; exchanges: Exchange[] }
-
-/** Has the exchanges kept in a folder of their own while the work goes on, and takes the folder away. */
-async function withTape(
+/** Has exchanges recorded in a folder of their own while the work goes on; there are none when it was interrupted. */
+async function onTape<T>(
   dir: string,
-  work: (recordDir: string) => Promise<Pick<Recorded, 'call'> | undefined>,
-): Promise<Recorded | undefined> {
+  signal: AbortSignal,
+  work: (recordDir: string) => Promise<T>,
+): Promise<{ done: T; exchanges: Exchange[] }> {
   const isNew = !existsSync(dir)
   mkdirSync(dir, { recursive: true })
   const tape = mkdtempSync(join(dir, '.tape-'))
   let exchanges: Exchange[] = []
   try {
     const done = await work(tape)
-    // Their names begin with the time at which they ended.
-    if (done)
-      exchanges = readdirSync(tape)
-        .sort()
-        .map((file) => readExchange(join(tape, file)))
-    return done && { ...done, exchanges }
+    // Their names are in the order of the requests.
+    const files = signal.aborted ? [] : readdirSync(tape).sort()
+    exchanges = files.map((file) => readExchange(join(tape, file)))
+    return { done, exchanges }
   } finally {
     rmSync(tape, { recursive: true, force: true })
     if (isNew && exchanges.length === 0) rmSync(dir, { recursive: true, force: true })
   }
 }
 
-/** The result that is kept is the one that playing back comes to: what has to do with this very network is not in it. */
-async function keep(dir: string, { call, exchanges }: Recorded, version: string, signal: AbortSignal): Promise<number> {
-  if (exchanges.length === 0) {
-    say('No provider answered, so there is nothing to keep.')
-    return wentWrong
-  }
-  const recorded: Case = { call, exchanges, result: undefined }
-  const { result, faults } = await play(recorded, version, signal)
-  writeCase(dir, { ...recorded, result })
-  say(
-    `Kept in ${dir}: ${exchanges.length} exchange${exchanges.length === 1 ? '' : 's'}. genai-gateway-mcp replay ${dir} makes the call again.`,
-  )
-  for (const fault of faults) say(`It does not play back as it was recorded: ${fault}`)
-  return faults.length > 0 ? wentWrong : wellDone
+/** The addresses of the providers as playing back has them. */
+function withoutHosts(result: unknown, { providers }: Config): unknown {
+  const hosts = [...providers.values()].map(({ baseUrl }) => new URL(baseUrl).host)
+  const text = hosts.reduce((json, host) => json.replaceAll(host, '127.0.0.1:PORT'), JSON.stringify(result))
+  return JSON.parse(text)
 }
 
 /** The same providers, each at the origin that serves the recording. Headers stay out: they may be secret. */

@@ -41,7 +41,7 @@ export type Redaction = {
 }
 
 /**
- * Keeps every exchange as a file of its own in a folder. What is written goes through the redaction; a folder that cannot be
+ * Keeps every exchange as a file of its own in a folder, named so that they stand in the order of their requests. What is written goes through the redaction; a folder that cannot be
  * written to is complained about once and costs no call.
  */
 export function createRecorder(
@@ -52,10 +52,12 @@ export function createRecorder(
 ): Send {
   let number = 0
   let broken = false
-  const keep = (exchange: Exchange) => {
+  const nameFor = ({ method, path }: Exchange['request']) => {
     number += 1
-    const slug = `${exchange.request.method} ${exchange.request.path}`.toLowerCase().replace(/[^a-z0-9]+/g, '-')
-    const name = `${new Date().toISOString().replace(/[:.]/g, '-')}-${String(number).padStart(4, '0')}-${slug.slice(0, 80)}.json`
+    const slug = `${method} ${path}`.toLowerCase().replace(/[^a-z0-9]+/g, '-')
+    return `${new Date().toISOString().replace(/[:.]/g, '-')}-${String(number).padStart(4, '0')}-${slug.slice(0, 80)}.json`
+  }
+  const keep = (name: string, exchange: Exchange) => {
     try {
       mkdirSync(dir, { recursive: true })
       writeFileSync(
@@ -71,9 +73,11 @@ export function createRecorder(
 
   return async (request, signal) => {
     const startedMs = performance.now()
+    const kept = recordedRequest(request)
+    const name = nameFor(kept)
     const response = await send(request, signal)
     const exchange: Exchange = {
-      request: recordedRequest(request),
+      request: kept,
       response: {
         status: response.status,
         firstByteMs: Math.round(performance.now() - startedMs),
@@ -81,7 +85,7 @@ export function createRecorder(
         chunks: [],
       },
     }
-    return { ...response, body: recorded(response.body, exchange, keep) }
+    return { ...response, body: recorded(response.body, exchange, (whole) => keep(name, whole)) }
   }
 }
 
