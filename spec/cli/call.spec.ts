@@ -110,6 +110,16 @@ describe('call', () => {
     assert.match(offers.stdout, /^openai: moderate: /)
   })
 
+  test('a closed stdout is no fault of the program', async (t) => {
+    for (const args of [['--help'], ['--version'], ['call', 'callTool', '--json']]) {
+      const running = startCommand(t, args)
+      running.child.stdout?.destroy()
+      const { code, stderr } = await running.ended
+      assert.equal(stderr, '')
+      assert.ok(code === 0 || code === 1 || code === 141, `${code}`)
+    }
+  })
+
   const misuses: [string[], RegExp][] = [
     [[], /which tool\? There are listModels, createCompletion/],
     [['createComplet'], /no tool "createComplet"; the nearest is createCompletion/],

@@ -89,7 +89,7 @@ export async function examine(
     ...(defaultModel === undefined ? {} : { defaultModel }),
     providers,
     ...(problem === undefined ? {} : { problem }),
-    notes: [...config.notes, ...(unlisted === undefined ? [] : [unlisted])],
+    notes: [...config.notes.filter((note) => !problem?.includes(note)), ...(unlisted === undefined ? [] : [unlisted])],
   }
 }
 

@@ -1,7 +1,7 @@
 import { Fault } from '../errors.ts'
 import { nearest } from '../nearest.ts'
 import { call } from './call.ts'
-import { type Command, interrupted, misused, unread, wellDone, wentWrong } from './context.ts'
+import { type Command, type Context, interrupted, misused, unread, wellDone, wentWrong } from './context.ts'
 import { doctor } from './doctor.ts'
 import { init } from './init.ts'
 import { models } from './models.ts'
@@ -22,13 +22,18 @@ const variables = `  OPENAI_API_KEY     turns OpenAI on; ANTHROPIC_API_KEY, OLLA
 
 /** Runs a command line; resolves to the exit code: 0, 1 when something went wrong, 2 when it is not understood. */
 export async function runCommand(args: readonly string[], version: string): Promise<number> {
-  const exitCode = await run(args, version)
+  const controller = new AbortController()
+  // The second Ctrl-C ends the program at once, as it does without a listener.
+  process.once('SIGINT', () => controller.abort(interrupted))
+  process.stdout.on('error', () => controller.abort(unread))
+  process.stderr.on('error', () => {})
+  const exitCode = await run(args, { version, signal: controller.signal })
   await Promise.all([flushed(process.stdout), flushed(process.stderr)])
-  return exitCode
+  return controller.signal.aborted ? controller.signal.reason : exitCode
 }
 
-async function run([name = '', ...rest]: readonly string[], version: string): Promise<number> {
-  if (name === '--version' || name === '-v') return shown(`${version}\n`)
+async function run([name = '', ...rest]: readonly string[], context: Context): Promise<number> {
+  if (name === '--version' || name === '-v') return shown(`${context.version}\n`)
   if (name === '--help' || name === '-h' || name === 'help') return shown(helpOfAll())
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (!command) {
@@ -39,16 +44,11 @@ async function run([name = '', ...rest]: readonly string[], version: string): Pr
   }
   const own = rest.slice(0, rest.includes('--') ? rest.indexOf('--') : undefined)
   if (own.includes('--help') || own.includes('-h')) return shown(helpOf(name, command))
-  const controller = new AbortController()
-  // The second Ctrl-C ends the program at once, as it does without a listener.
-  process.once('SIGINT', () => controller.abort(interrupted))
-  process.stdout.on('error', () => controller.abort(unread))
-  process.stderr.on('error', () => {})
   try {
-    const exitCode = await command.run(rest, { version, signal: controller.signal })
-    return controller.signal.aborted ? controller.signal.reason : exitCode
+    return await command.run(rest, context)
   } catch (error) {
-    if (controller.signal.aborted) return controller.signal.reason
+    // Whoever has interrupted it knows why it ends.
+    if (context.signal.aborted) return wentWrong
     const { sentence, exitCode } = told(error)
     say(`${program} ${name}: ${sentence}${exitCode === misused ? `; see ${program} ${name} --help` : ''}`)
     return exitCode

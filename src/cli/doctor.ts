@@ -53,10 +53,10 @@ function tableOf(checkup: Checkup): string {
   ])
 }
 
-/** What is wrong with a provider; a sentence about its configuration names it by itself. */
-function sentencesOf({ name, problem }: Examined): string[] {
+/** What is wrong with a provider; a sentence about its configuration, without which it was not asked, names it by itself. */
+function sentencesOf({ name, address, problem }: Examined): string[] {
   if (problem === undefined) return []
-  return [problem.includes(name) ? problem : `${name}: ${problem}`]
+  return [address === undefined ? problem : `${name}: ${problem}`]
 }
 
 function rowOf({ ok, name, type, address, setBy, key, models, listMs }: Examined): string[] {
