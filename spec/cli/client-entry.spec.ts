@@ -63,6 +63,48 @@ describe('an entry in a file of somebody else', () => {
     )
   })
 
+  test('keeps every character of a file with comments, empty lines and commas too many', () => {
+    const gap = fc.constantFrom(
+      '',
+      ' ',
+      '\n',
+      '\n\t',
+      '\r\n  ',
+      ' // a "comment", {or not}\n',
+      '/* [two\nlines] */',
+      ' /* one */ ',
+      '\n\n',
+    )
+    const scalar = fc.constantFrom('1', 'true', 'null', '"text, // no comment"', '"\\"}"', '[]', '{}', '[1,2]')
+    const member = fc.tuple(gap, fc.constantFrom('"a"', '"b c"', '"//"', '"é"'), gap, gap, scalar, gap)
+    const object = (members: readonly (readonly string[])[], comma: boolean, end: string) => {
+      const unique = members.filter(([, name], at) => members.findIndex(([, other]) => other === name) === at)
+      const written = unique.map(
+        ([before, name, after, lead, value, tail]) => `${before}${name}${after}:${lead}${value}${tail}`,
+      )
+      return `{${written.join(',')}${comma && unique.length > 0 ? ',' : ''}${end}}`
+    }
+    const file = fc.record({
+      before: gap,
+      rest: fc.array(member, { maxLength: 3 }),
+      servers: fc.option(fc.array(member, { maxLength: 3 })),
+      comma: fc.boolean(),
+      end: gap,
+    })
+    fc.assert(
+      fc.property(file, ({ before, rest, servers, comma, end }) => {
+        const inner = servers && object(servers, comma, end)
+        const all: readonly (readonly string[])[] =
+          inner === null ? rest : [...rest, ['\n', '"mcpServers"', '', ' ', inner, end]]
+        const text = `${before}${object(all, comma, end)}${end}`
+        const after = withEntry(text, block, false)
+        assert.ok(isSpread(text, after), `${text}\n---\n${after}`)
+        assert.equal(withEntry(after, block, false), after)
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
   test('is the same text the second time', () => {
     const once = withEntry('{}', block, false)
     assert.equal(withEntry(once, block, false), once)
@@ -95,3 +137,14 @@ describe('an entry in a file of somebody else', () => {
     test(`is not put into ${name}`, () => assert.throws(() => withEntry(text, block, true), says))
   }
 })
+
+/** Whether one text is the other with something put in between, its characters in the same order. */
+function isSpread(text: string, within: string): boolean {
+  let at = 0
+  for (const character of text) {
+    at = within.indexOf(character, at)
+    if (at === -1) return false
+    at += 1
+  }
+  return true
+}
