@@ -123,9 +123,9 @@ describe('call', () => {
   const misuses: [string[], RegExp][] = [
     [[], /which tool\? There are listModels, createCompletion/],
     [['createComplet'], /no tool "createComplet"; the nearest is createCompletion/],
-    [['createCompletion', '{"prompt": hi}'], /not valid JSON: line 1, column 12/],
-    [['createCompletion', '{"prompt":\n "hi",\n}'], /not valid JSON: line 3, column 1/],
-    [['createCompletion', '"hi"'], /must be a JSON object/],
+    [['createCompletion', '{"prompt": hi}'], /not valid JSON \(line 1, column 12: .*give an object, such as/],
+    [['createCompletion', '{"prompt":\n "hi",\n}'], /not valid JSON \(line 3, column 1: /],
+    [['createCompletion', '"hi"'], /something else than an object; give an object/],
     [['createCompletion', '{}', '{}'], /one JSON text/],
     [['createCompletion', `{"options":${'['.repeat(100)}${']'.repeat(100)}}`], /deeper than 64 levels/],
     [['createCompletion', `${'['.repeat(50_000)}`], /nests too deep/],

@@ -155,6 +155,12 @@ describe('doctor', () => {
       ],
     )
     assert.equal(code, 0)
+    const neither = await examine(t, {
+      PROVIDER_TYPE: 'local',
+      LMSTUDIO_BASE_URL: 'http://127.0.0.1:1/v1',
+      OLLAMA_HOST: '127.0.0.1:1',
+    })
+    assert.equal(neither.code, 1)
   })
 
   test('the proxy is shown without its password, and nothing is recorded', async (t) => {

@@ -9,6 +9,7 @@ import { type Command, misuse, wellDone, wentWrong } from './context.ts'
 import { write } from './terminal.ts'
 import { openTools } from './tools.ts'
 
+const wanted = 'give an object, such as {"prompt": "Say hello"}'
 /** As for MCP clients. */
 const maxDepth = 64
 const names = declarations.map(({ name }) => name)
@@ -49,9 +50,9 @@ export function readCall([tool, text = '{}', ...more]: readonly string[]): { too
   if (more.length > 0) throw misuse('the arguments are one JSON text: put it in quotes')
   const json = text === '-' ? readFileSync(0, 'utf8') : text
   const fault = faultIn(json)
-  if (fault) throw misuse(`the arguments are not valid JSON: ${fault}`)
+  if (fault) throw misuse(`the arguments are not valid JSON (${fault}); ${wanted}`)
   const given: unknown = JSON.parse(json)
-  if (!isObject(given)) throw misuse('the arguments must be a JSON object, such as {"prompt": "Say hello"}')
+  if (!isObject(given)) throw misuse(`the arguments are something else than an object; ${wanted}`)
   if (nestsDeeperThan(given, maxDepth)) throw misuse(`the arguments must not nest deeper than ${maxDepth} levels`)
   return { tool, given }
 }

@@ -160,9 +160,9 @@ function remedy(fault: Row, { setBy, preset, name, key }: ProviderConfig): strin
   if (isRefusal(fault)) return keys.length > 0 || key ? `check the key: ${keys.join(', ') || own}` : `set a key: ${own}`
   const misled = ['network', 'timeout', 'invalid_response', 'model_not_found', 'invalid_request'].includes(fault.code)
   if (!misled) return ''
-  return urls.length > 0
-    ? `check the address: ${urls.join(', ')}`
-    : 'check the network, and HTTPS_PROXY if there is a proxy'
+  if (urls.length > 0) return `check the address: ${urls.join(', ')}`
+  if (preset.local) return `start it, or set ${preset.urlVariables.at(-1)} to where it runs`
+  return 'check the network, and HTTPS_PROXY if there is a proxy'
 }
 
 function joined(sentence: string, advice: string): string {
