@@ -92,6 +92,11 @@ describe('record', () => {
     assert.match(full.stderr, /not empty/)
     assert.equal(upstream.requests.length, 0)
 
+    const nowhere = await run(t, ['record', join(folder, 'mine', 'case'), 'createCompletion', hello], { env })
+    assert.equal(nowhere.code, 1)
+    assert.match(nowhere.stderr, /^genai-gateway-mcp record: .*mine.* cannot be used \(\w+\)\n$/)
+    assert.equal(upstream.requests.length, 0)
+
     const running = startCommand(t, ['record', join(folder, 'new'), 'createCompletion', hello], { env })
     await until(() => running.stdout() === 'first')
     running.child.kill('SIGINT')

@@ -59,7 +59,8 @@ function told(error: unknown): { sentence: string; exitCode: number } {
   if (error instanceof Fault) {
     return { sentence: error.message, exitCode: error.code === 'invalid_request' ? misused : wentWrong }
   }
-  const { code = '', message = '' } = error as { code?: string; message?: string }
+  const { code = '', message = '', path } = error as { code?: string; message?: string; path?: string }
+  if (path !== undefined) return { sentence: `${path} cannot be used (${code})`, exitCode: wentWrong }
   if (code.startsWith('ERR_PARSE_ARGS')) {
     const [first = ''] = message.split(/\.(?:\s|$)/)
     return { sentence: first.charAt(0).toLowerCase() + first.slice(1), exitCode: misused }
