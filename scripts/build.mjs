@@ -48,6 +48,8 @@ const common = {
   legalComments: 'none',
   outExtension: { '.js': '.mjs' },
   outdir: 'dist',
+  // Its other form asks for its parts by a require that no bundler can follow.
+  alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
   logLevel: 'warning',
 }
 

@@ -1,4 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { asJson } from '../src/cli/client-entry.ts'
+import { clients } from '../src/cli/clients.ts'
+import { commands } from '../src/cli/command.ts'
 import { ProviderConfigFile } from '../src/config-file.ts'
 import { providerVariables, variables } from '../src/config-variables.ts'
 import { revisions } from '../src/mcp/handshake.ts'
@@ -16,14 +19,20 @@ export function generated(): { path: string; text: string }[] {
     providers: providerTable,
     tools: toolTable,
     revisions: revisionTable,
+    commands: commandTable,
+    clients: clientTable,
     ...matrixTables(matrixOf(readCases())),
+  }
+  const parts = {
+    ...Object.fromEntries(Object.entries(tables).map(([name, table]) => [name, written(table)])),
+    ...Object.fromEntries(Object.keys(clients).map((name) => [name.replaceAll('-', '_'), blockFor(name)])),
   }
   return [
     { path: 'src/tools/declarations.ts', text: declarationsModule() },
     { path: 'spec/provider-config.schema.json', text: configSchema() },
     ...['README.md', 'spec/client.md', 'spec/components.md', 'spec/mcp-server.md'].map((path) => ({
       path,
-      text: withTables(path, tables),
+      text: withParts(path, parts),
     })),
   ]
 }
@@ -75,6 +84,31 @@ const toolTable: Table = {
   ]),
 }
 
+const commandTable: Table = {
+  head: ['command', 'what it does'],
+  rows: Object.entries(commands).map(([name, { usage, summary }]) => [`\`${name} ${usage}\``, summary]),
+}
+
+const clientTable: Table = {
+  head: ['client', 'its file on Linux', 'on macOS', 'on Windows'],
+  rows: Object.entries(clients).map(([name, { file }]) => {
+    const home = { linux: '~', darwin: '~', win32: '%USERPROFILE%' }
+    const paths = (['linux', 'darwin', 'win32'] as const).map((platform) => file(home[platform], platform))
+    const shown = paths.map((path, at) =>
+      at > 0 && path.replace('%USERPROFILE%', '~') === paths[0] ? 'the same' : `\`${path}\``,
+    )
+    return [`\`${name}\``, ...shown]
+  }),
+}
+
+/** What init prints for a client, with a path that is nobody's. */
+function blockFor(name: string): string {
+  const launch = { command: 'node', args: ['/path/to/genai-gateway-mcp/dist/genai-gateway-mcp.mjs'] }
+  const block = clients[name]?.block(launch, [{ name: 'OPENAI_API_KEY' }]) ?? { text: '' }
+  const text = 'text' in block ? block.text : asJson(block)
+  return `\`\`\`${text.startsWith('{') ? 'json' : 'toml'}\n${text}\`\`\``
+}
+
 const yes = (value: boolean) => (value ? 'yes' : 'no')
 
 const revisionTable: Table = {
@@ -94,10 +128,10 @@ const revisionTable: Table = {
 }
 
 /** A document with what stands between its markers made anew. */
-function withTables(path: string, tables: Readonly<Record<string, Table>>): string {
+function withParts(path: string, parts: Readonly<Record<string, string>>): string {
   return readFileSync(path, 'utf8').replace(
     /(<!-- table: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g,
-    (_, open: string, name: string, close: string) => `${open}${written(tables[name] as Table)}\n${close}`,
+    (_, open: string, name: string, close: string) => `${open}${parts[name] as string}\n${close}`,
   )
 }
 

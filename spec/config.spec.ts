@@ -575,6 +575,53 @@ for (const [name, file, where] of mistakes) {
   })
 }
 
+// Written as a person writes a file: the place is the one that an editor shows.
+const misspellings: [string, string, string][] = [
+  [
+    'a name',
+    '{\n  "providers": {\n    "a": { "type": "openai", "baseURL": "x" }\n  }\n}',
+    'providers.a.baseURL (line 3, column 30): there is no such name; the nearest known one is baseUrl',
+  ],
+  [
+    'a type',
+    '{"providers":\r\n{"a":{"type":"opnai"}}}',
+    'providers.a.type (line 2, column 7): not a value that it can have; the nearest known one is openai',
+  ],
+  [
+    'a section',
+    '{"provider": {}}',
+    'provider (line 1, column 2): there is no such name; the nearest known one is providers',
+  ],
+  [
+    'a strategy',
+    '{"routes":{"a":{"strategy":"fail-over","targets":[{"model":"x"}]}}}',
+    'routes.a.strategy (line 1, column 17): not a value that it can have; the nearest known one is failover',
+  ],
+  [
+    'a member of a target',
+    '{"routes":{"a":{"strategy":"failover","targets":[{"modle":"x","model":"x"}]}}}',
+    'routes.a.targets.0.modle (line 1, column 51): there is no such name; the nearest known one is model',
+  ],
+]
+for (const [name, text, says] of misspellings) {
+  test(`PROVIDER_CONFIG: ${name} that is misspelt is told with its place and the likest one`, () => {
+    assert.equal(read({ PROVIDER_CONFIG: text }).problem, `PROVIDER_CONFIG: ${says}`)
+  })
+}
+
+const slips: [string, string][] = [
+  ['{"providers": {"a": {"type": "openai",}}}', 'line 1, column 39: a name in double quotes is missing'],
+  ['{\n  // mine\n  "providers": {}\n}', 'line 2, column 3: JSON has no comments'],
+  ['{\n  "providers": {}\n  "routes": {}\n}', 'line 3, column 3: a comma is missing'],
+  ['{"providers": {', 'line 1, column 16: a } is missing'],
+]
+for (const [text, says] of slips) {
+  test(`PROVIDER_CONFIG: ${says}`, () => {
+    const { problem } = read({ PROVIDER_CONFIG: text })
+    assert.equal(problem, `PROVIDER_CONFIG is not valid JSON (${says}); it holds JSON text or the path of a JSON file`)
+  })
+}
+
 // However the text is broken, it may hold a key, and is not quoted.
 const broken: [string, string][] = [
   ['cut off', JSON.stringify(example).slice(0, -5)],
@@ -583,6 +630,8 @@ const broken: [string, string][] = [
   ['in double quotes', `"${JSON.stringify(example)}"`],
   ['a list', JSON.stringify([example])],
   ['behind a byte order mark', `\ufeff\ufeff${JSON.stringify(example)}`],
+  ['nested without end', '['.repeat(100_000)],
+  ['nested deep, and whole', `{"x":${'['.repeat(100_000)}${']'.repeat(100_000)}}`],
   ['very long', `'${JSON.stringify({ ...example, defaultModel: 'x'.repeat(10_000) })}'`],
 ]
 for (const [name, text] of broken) {

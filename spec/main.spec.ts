@@ -74,6 +74,8 @@ describe('a value that somebody forgot to fill in counts as none', () => {
     `\${OPENAI_API_KEY}`,
     '$OPENAI_API_KEY',
     '{{OPENAI_API_KEY}}',
+    `\${env:OPENAI_API_KEY}`,
+    'sk-...',
     'YOUR_KEY',
     'YOUR_API_KEY',
     'your-api-key-here',

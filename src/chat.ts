@@ -1,13 +1,14 @@
-import { readConfig } from './config.ts'
+import { type Config, readConfig, readVariables } from './config.ts'
 import { withCallLog } from './extensions/call-log.ts'
 import { withDeadline } from './extensions/deadline.ts'
 import { withLimits } from './extensions/limit.ts'
 import { withRedaction } from './extensions/redaction.ts'
 import { withStructuredOutput } from './extensions/structured-output.ts'
 import { compose, type Handle } from './handle.ts'
+import type { Send } from './http/message.ts'
 import { createPool } from './http/pool.ts'
 import { systemClock } from './http/retry.ts'
-import { createRecorder } from './http/tape.ts'
+import { createPlayer, createRecorder } from './http/tape.ts'
 import { withTimeouts } from './http/timeouts.ts'
 import { createLogger } from './log.ts'
 import { createDirectory } from './pipeline/directory.ts'
@@ -15,6 +16,7 @@ import { createPipeline } from './pipeline/pipeline.ts'
 import { createRouter } from './pipeline/router.ts'
 import { createTranslator } from './pipeline/translator.ts'
 import { withPlugins } from './plugins/plugins.ts'
+import { presets } from './providers/index.ts'
 import { createSecrets } from './secrets.ts'
 import type { Tool } from './tool.ts'
 import { createCallTool } from './tools/call-tool.ts'
@@ -22,11 +24,21 @@ import { createCreateCompletion } from './tools/create-completion.ts'
 import { createCreateEmbedding } from './tools/create-embedding.ts'
 import { createListModels } from './tools/list-models.ts'
 
+// What the command line needs of this bundle, so that its own holds no second copy of it, nor of the class Fault.
+export { createPlayer, presets, readConfig, readVariables }
+
 export type Chat = { tools: ReadonlyMap<string, Tool>; redact: (text: string) => string }
 
+export type ChatOptions = {
+  version: string
+  config?: Config
+  /** What answers requests, instead of the network. */
+  send?: Send
+}
+
 /** Builds the chat tower from the configuration: what main.ts loads once the first answer is out. */
-export async function createChat({ version }: { version: string }): Promise<Chat> {
-  const read = readConfig()
+export async function createChat(options: ChatOptions): Promise<Chat> {
+  const { version, config: read = readConfig(), send = createPool(read.proxy) } = options
   const providers = [...read.providers.values()]
   const secrets = createSecrets(
     providers.flatMap(({ name, baseUrl, key }) => (key ? [{ provider: name, baseUrl, source: key }] : [])),
@@ -39,10 +51,9 @@ export async function createChat({ version }: { version: string }): Promise<Chat
 
   const config = await withPlugins(read, log)
   const clock = systemClock
-  const pool = createPool(config.proxy)
   const taped = config.recordDir
-    ? createRecorder(pool, config.recordDir, secrets, (sentence) => log.error(sentence))
-    : pool
+    ? createRecorder(send, config.recordDir, secrets, (sentence) => log.error(sentence))
+    : send
   const translate = withLimits(createTranslator({ send: withTimeouts(taped), secrets, clock }), clock.now)
   const directory = createDirectory((ask, signal) => handle(ask, { signal, streaming: false }), clock.now)
   const router = createRouter(config, directory, clock.random)

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { isAbsolute } from 'node:path'
+import { faultIn, placeOf } from './json-text.ts'
+import { nearest } from './nearest.ts'
 import { presets } from './providers/index.ts'
 import * as z from './schema.ts'
 
@@ -25,13 +27,14 @@ const ProviderEntry = z.strictObject({
 })
 export type ProviderEntry = z.infer<typeof ProviderEntry>
 
+const TargetEntry = z.strictObject({
+  model: z.string().check(z.minLength(1)),
+  weight: z.optional(z.number().check(z.positive())),
+})
+
 const RouteEntry = z.strictObject({
   strategy: z.enum(['failover', 'weighted', 'round-robin', 'least-latency']),
-  targets: z
-    .array(
-      z.strictObject({ model: z.string().check(z.minLength(1)), weight: z.optional(z.number().check(z.positive())) }),
-    )
-    .check(z.minLength(1), z.maxLength(64)),
+  targets: z.array(TargetEntry).check(z.minLength(1), z.maxLength(64)),
   failoverOn: z.optional(z.array(z.enum(['context_length', 'content_filter']))),
 })
 
@@ -50,27 +53,64 @@ export const ProviderConfigFile = z.strictObject({
 })
 type ProviderConfigFile = z.infer<typeof ProviderConfigFile>
 
-/** Reads JSON text or the file that it names. What is wrong is added to the problems, in words that quote nothing. */
-export function readConfigFile(text: string | undefined, problems: string[]): ProviderConfigFile {
-  if (text === undefined) return {}
-  const inline = /^[{["']/.test(text)
-  let value: unknown
-  try {
-    value = JSON.parse(inline ? text : readFileSync(text, 'utf8').replace(/^\ufeff/, ''))
-  } catch (error) {
-    const fault = error instanceof SyntaxError ? 'is not valid JSON' : 'cannot be read'
-    problems.push(
-      `PROVIDER_CONFIG${inline ? '' : pathOf(text)} ${fault}; it holds JSON text or the path of a JSON file`,
-    )
+/** Reads JSON text or the file that it names. What is wrong is added to the problems, in words that quote no value. */
+export function readConfigFile(setting: string | undefined, problems: string[]): ProviderConfigFile {
+  if (setting === undefined) return {}
+  const inline = /^[{["']/.test(setting)
+  const source = `PROVIDER_CONFIG${inline ? '' : pathOf(setting)}`
+  const text = inline ? setting : readText(setting)
+  const fault = text === undefined ? undefined : faultIn(text)
+  if (text === undefined || fault !== undefined) {
+    const wrong = text === undefined ? 'cannot be read' : `is not valid JSON (${fault})`
+    problems.push(`${source} ${wrong}; it holds JSON text or the path of a JSON file`)
     return {}
   }
+  const value: unknown = JSON.parse(text)
   const parsed = ProviderConfigFile.safeParse(value)
   if (parsed.success) return parsed.data
   const [issue] = parsed.error.issues
-  problems.push(
-    `PROVIDER_CONFIG: ${issue?.path.join('.') || 'the top level'}: ${issue?.message ?? 'is not understood'}`,
-  )
+  problems.push(issue ? `${source}: ${sentenceOf(issue, value, text)}` : `${source} is not understood`)
   return {}
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').replace(/^\ufeff/, '')
+  } catch {
+    return undefined
+  }
+}
+
+/** What is wrong, where it stands, and for a name that is not known the one that is most like it. */
+function sentenceOf(issue: z.core.$ZodIssue, value: unknown, text: string): string {
+  const misspelt = issue.code === 'unrecognized_keys' ? (issue.keys[0] ?? '') : undefined
+  const path = (misspelt === undefined ? issue.path : [...issue.path, misspelt]) as (string | number)[]
+  const known =
+    issue.code === 'unrecognized_keys'
+      ? namesAt(issue.path)
+      : issue.code === 'invalid_value'
+        ? issue.values.map(String)
+        : []
+  const given = misspelt ?? path.reduce<unknown>((inner, step) => (inner as Record<string, unknown>)?.[step], value)
+  const [likest] = typeof given === 'string' ? nearest(given, known, 1) : []
+  const words =
+    misspelt !== undefined
+      ? 'there is no such name'
+      : likest !== undefined
+        ? 'not a value that it can have'
+        : issue.message
+  const hint = likest === undefined ? '' : `; the nearest known one is ${likest}`
+  const place = placeOf(text, path)
+  return `${path.join('.') || 'the top level'}${place === undefined ? '' : ` (${place})`}: ${words}${hint}`
+}
+
+/** The names that an object at this place may have. */
+function namesAt(path: readonly PropertyKey[]): string[] {
+  const [section, , list] = path
+  if (section === 'providers') return Object.keys(ProviderEntry.shape)
+  if (section === 'plugins') return Object.keys(PluginEntry.shape)
+  if (section === 'routes') return Object.keys(list === undefined ? RouteEntry.shape : TargetEntry.shape)
+  return Object.keys(ProviderConfigFile.shape)
 }
 
 /** A path is worth showing; what does not look like one may be anything, a key among them. */

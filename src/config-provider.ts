@@ -6,6 +6,8 @@ export type ProviderConfig = {
   name: string
   type: string
   preset: Preset
+  /** The variables that say so, in words of the environment. */
+  setBy: readonly string[]
   /** As the vendor's own SDK takes it; no slash at the end. */
   baseUrl: string
   key?: KeySource
@@ -28,6 +30,7 @@ export type ProviderSource = {
   preset: Preset
   entry: Partial<ProviderEntry>
   key: KeySource | undefined
+  setBy: readonly string[]
   /** What the base URL is called where it was set. */
   origin: string
   timeoutSeconds: number | undefined
@@ -40,7 +43,7 @@ const patientMs = 300_000
 const nowhere = 'http://127.0.0.1:9'
 
 export function createProvider(source: ProviderSource): ProviderConfig {
-  const { name, type, preset, entry, key } = source
+  const { name, type, preset, setBy, entry, key } = source
   const url = normalizeUrl(entry.baseUrl, preset)
   const problem = problemOf(source, url)
   const seconds = entry.timeout ?? source.timeoutSeconds
@@ -50,6 +53,7 @@ export function createProvider(source: ProviderSource): ProviderConfig {
     name,
     type,
     preset,
+    setBy,
     baseUrl: url ?? nowhere,
     ...(key && url !== undefined ? { key } : {}),
     headers: entry.headers ?? {},

@@ -7,6 +7,8 @@ export type Settings = {
   text(name: string): string | undefined
   /** The last of several names that is set, with its name. */
   lastOf(names: readonly string[]): { name: string; value: string } | undefined
+  /** Those of several names that are set. */
+  setOf(names: readonly string[]): string[]
   /** A key in the variable itself, or in the file that `NAME_FILE` names. */
   key(name: string): KeySource | undefined
   /** A number within bounds; anything else is a problem. */
@@ -18,7 +20,8 @@ export type Settings = {
 }
 
 /** A value that somebody forgot to fill in, in the ways of the clients that hand it on. */
-const placeholder = /^(?:<[^<>]*>|\$\{[^}]*\}|\$[A-Za-z_]\w*|\{\{[^}]*\}\}|se:\/\/.*|your[-_ \w]*key[-_ \w]*)$/i
+const placeholder =
+  /^(?:<[^<>]*>|\$\{[^}]*\}|\$[A-Za-z_]\w*|\{\{[^}]*\}\}|se:\/\/.*|your[-_ \w]*key[-_ \w]*|\S*(?:\.{3}|…))$/i
 
 export function isPlaceholder(value: string): boolean {
   return placeholder.test(value.trim())
@@ -44,6 +47,7 @@ export function createSettings(env: Environment): Settings {
       const set = names.map((name) => ({ name, value: text(name) ?? '' }))
       return set.findLast(({ value }) => value !== '')
     },
+    setOf: (names) => names.filter((name) => text(name) !== undefined),
     key(name) {
       const value = text(name)
       const file = text(`${name}_FILE`)

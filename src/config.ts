@@ -1,5 +1,5 @@
 import { type ProviderEntry, readConfigFile } from './config-file.ts'
-import { createProvider, type ProviderConfig } from './config-provider.ts'
+import { createProvider, type ProviderConfig, type ProviderSource } from './config-provider.ts'
 import { createSettings, type Environment, isPlaceholder, type Settings } from './config-settings.ts'
 import type { ProxySettings } from './http/proxy.ts'
 import { type LogLevel, logLevels } from './log.ts'
@@ -37,6 +37,7 @@ export type Config = {
 
 const maxTimeoutSeconds = 86_400
 const maxMaxRetries = 20
+const gatewayVariables = ['GATEWAY_URL', 'GATEWAY_API_KEY', 'GATEWAY_API_KEY_FILE', 'PROVIDER_TYPE']
 const versionVariables = ['OPENAI_API_VERSION', 'AZURE_OPENAI_API_VERSION']
 
 /**
@@ -53,11 +54,8 @@ export function readConfig(env: Environment = process.env): Config {
   const providers = new Map<string, ProviderConfig>()
   /** Base URLs as the environment gives them, by provider. */
   const urls = new Map<string, Named>()
-  const add = (name: string, type: string, entry: Partial<ProviderEntry>, key: KeySource | undefined, origin: string) =>
-    providers.set(
-      name,
-      createProvider({ name, type, preset: presets[type] ?? pluginPreset, entry, key, origin, ...common }),
-    )
+  const add = (name: string, source: Pick<ProviderSource, 'type' | 'setBy' | 'entry' | 'key' | 'origin'>) =>
+    providers.set(name, createProvider({ name, preset: presets[source.type] ?? pluginPreset, ...source, ...common }))
 
   const gateway = readGateway(settings)
   for (const [type, preset] of Object.entries(presets)) {
@@ -68,8 +66,13 @@ export function readConfig(env: Environment = process.env): Config {
     const apiVersion = preset.baseUrl === undefined ? settings.lastOf(versionVariables)?.value : undefined
     if (url) urls.set(type, url)
     const entry = { ...(url ? { baseUrl: url.value } : {}), ...(apiVersion ? { apiVersion } : {}) }
-    if (isGateway) add(type, type, entry, gateway?.key ?? ownKey, url?.name ?? '')
-    else if (ownUrl || (ownKey && preset.needsKey)) add(type, type, entry, ownKey, url?.name ?? '')
+    const setBy = settings.setOf([
+      ...(isGateway ? gatewayVariables : []),
+      ...[preset.keyVariable, `${preset.keyVariable}_FILE`, ...preset.urlVariables],
+    ])
+    const source = { type, setBy, entry, origin: url?.name ?? '' }
+    if (isGateway) add(type, { ...source, key: gateway?.key ?? ownKey })
+    else if (ownUrl || (ownKey && preset.needsKey)) add(type, { ...source, key: ownKey })
   }
 
   const file = readConfigFile(settings.text('PROVIDER_CONFIG'), problems)
@@ -88,7 +91,13 @@ export function readConfig(env: Environment = process.env): Config {
     const url = refines ? urls.get(name) : undefined
     const entry = url ? { ...given, baseUrl: url.value } : given
     const key = keyOf(name, given, providers, settings)
-    add(name, given.type, entry, key, url?.name ?? `PROVIDER_CONFIG providers.${name}.baseUrl`)
+    const origin = url?.name ?? `PROVIDER_CONFIG providers.${name}.baseUrl`
+    const setBy = [
+      'PROVIDER_CONFIG',
+      ...settings.setOf(given.apiKeyEnv ? [given.apiKeyEnv] : []),
+      ...(refines ? (providers.get(name)?.setBy ?? []) : []),
+    ]
+    add(name, { type: given.type, setBy, entry, key, origin })
   }
 
   const defaultModel = settings.text('DEFAULT_MODEL') ?? file.defaultModel
@@ -120,6 +129,28 @@ export function readConfig(env: Environment = process.env): Config {
     logLevel: logLevels.find((level) => level === logLevel) ?? 'info',
     ...(problems.length > 0 ? { problem: problems.join('; ') } : {}),
     notes,
+  })
+}
+
+/** A variable that is set, and its value unless that is a key. */
+export type SetVariable = { name: string; value?: string }
+
+const copied = [...gatewayVariables, 'DEFAULT_MODEL', 'TIMEOUT', 'MAX_RETRIES', 'PROVIDER_CONFIG', ...versionVariables]
+
+/** What is set here and makes a gateway elsewhere the same one: what a client's configuration has to say of it. */
+export function readVariables(env: Environment = process.env): SetVariable[] {
+  const settings = createSettings(env)
+  const own = Object.values(presets).flatMap(({ keyVariable, urlVariables }) => [
+    keyVariable,
+    `${keyVariable}_FILE`,
+    ...urlVariables,
+  ])
+  return settings.setOf([...copied, ...own]).map((name) => {
+    const value = settings.text(name) as string
+    // PROVIDER_CONFIG as text may hold keys, as a path it holds none; an URL may hold a password, wrong as that is.
+    const secret =
+      name.endsWith('_KEY') || /\/\/[^/]*@/.test(value) || (name === 'PROVIDER_CONFIG' && /^[{["']/.test(value))
+    return secret ? { name } : { name, value }
   })
 }
 

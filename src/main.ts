@@ -24,9 +24,10 @@ if (isOlderThan(process.versions.node, REQUIRED_NODE)) {
   complain(`genai-gateway-mcp needs Node ${REQUIRED_NODE} or newer, and this is ${process.versions.node}.`)
   process.exitCode = 1
 } else if (process.argv.length > 2) {
-  void import('./cli/command.ts').then(({ runCommand }) => {
-    process.exitCode = runCommand(process.argv.slice(2), PACKAGE_VERSION)
-  })
+  void import('./cli/command.ts')
+    .then(({ runCommand }) => runCommand(process.argv.slice(2), PACKAGE_VERSION))
+    // Connections that providers keep open would hold the program for seconds.
+    .then((exitCode) => process.exit(exitCode))
 } else {
   void serve().then((exitCode) => process.exit(exitCode))
 }

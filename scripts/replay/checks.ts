@@ -1,37 +1,19 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
+import { settled } from '../../src/cli/cases.ts'
+import { differences } from '../../src/cli/differences.ts'
 import type { Json } from './cases.ts'
-import { differences } from './compare.ts'
 import type { Answer, ToolDeclaration } from './session.ts'
 
 /** What must be true of an answer, whatever the case; each returns the lines that say what is not. */
 
 const serverInfoKey = 'io.modelcontextprotocol/serverInfo'
 const errorKey = 'genai-gateway/error'
-const attemptsKey = 'genai-gateway/attempts'
 
-/**
- * The result without what differs from run to run (times, the port) and from era to era. result.json holds it in this
- * form.
- */
+/** The result without what differs from run to run (times, the port) and from era to era. result.json holds it in this form. */
 export function comparable({ result }: Answer, port: number): Json {
-  const { resultType: _, _meta, structuredContent, ...rest } = withoutPort(result, port)
+  const { resultType: _, _meta, ...rest } = result
   const { [serverInfoKey]: __, ...meta } = asJson(_meta)
-  const { timing: ___, ...structured } = asJson(structuredContent)
-  if (meta[errorKey]) {
-    const { elapsedMs: ____, ...facts } = asJson(meta[errorKey])
-    meta[errorKey] = facts
-  }
-  const attempts = meta[attemptsKey]
-  if (Array.isArray(attempts)) meta[attemptsKey] = attempts.map(({ elapsedMs: ____, ...met }: Json) => met)
-  return {
-    ...rest,
-    ...(structuredContent === undefined ? {} : { structuredContent: structured }),
-    ...(Object.keys(meta).length > 0 ? { _meta: meta } : {}),
-  }
-}
-
-function withoutPort(result: Json, port: number): Json {
-  return JSON.parse(JSON.stringify(result).replaceAll(`127.0.0.1:${port}`, '127.0.0.1:PORT')) as Json
+  return settled({ ...rest, _meta: meta }, port)
 }
 
 /** The marks that one era puts on every result and the other does not know. */

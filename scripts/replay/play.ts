@@ -1,7 +1,7 @@
+import { differences } from '../../src/cli/differences.ts'
 import { bytesOf, type Exchange } from '../../src/http/tape.ts'
 import { type Case, type Json, loadCase, updateCase } from './cases.ts'
 import { comparable, eraFaults, progressFaults, schemaFaults } from './checks.ts'
-import { differences } from './compare.ts'
 import { asRecorded, type Cut, everyByte, recuts } from './cuts.ts'
 import { type Answer, type Era, eras } from './session.ts'
 import { openStage, type Stage } from './stage.ts'

@@ -1,4 +1,5 @@
-import { type Call, environmentOf, replayKey } from './cases.ts'
+import { environmentFor, replayKey } from '../../src/cli/cases.ts'
+import type { Call } from './cases.ts'
 import { openSession, type Session } from './session.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 
@@ -24,7 +25,7 @@ export async function openStage(): Promise<Stage> {
   return {
     upstream,
     sessionFor(call) {
-      const env = environmentOf(call, upstream.origin)
+      const env = environmentFor(call, upstream.origin)
       const id = JSON.stringify(env)
       const session = sessions.get(id) ?? openSession(env, replayKey)
       sessions.set(id, session)

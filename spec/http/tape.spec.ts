@@ -220,6 +220,43 @@ test('a request that fails is thrown on as it is', async (t) => {
   )
 })
 
+test('the player answers a request with the exchange that had it, wherever it stands', async () => {
+  const exchange = (path: string, status: number): Exchange => ({
+    request: { method: 'POST', path, headers: {} },
+    response: { status, firstByteMs: 1, headers: {}, chunks: [] },
+  })
+  const { pathname, search } = new URL(request.url)
+  const send = createPlayer([exchange('/other', 500), exchange(pathname + search, 200)])
+  assert.equal((await send(request, never())).status, 200)
+  assert.equal((await send(request, never())).status, 500, 'the next one where there is none')
+})
+
+test('exchanges that overlap are kept in the order of their requests', async (t) => {
+  const folder = folderFor(t)
+  const answers = answering([bytes('a')])
+  const waitsMs = [60, 0]
+  const send = createRecorder(
+    async (asked, signal) => {
+      await new Promise((resolve) => setTimeout(resolve, waitsMs.shift()))
+      return answers(asked, signal)
+    },
+    folder,
+    secrets,
+    assert.fail,
+  )
+  const drain = async (path: string) => {
+    const { body } = await send({ ...request, url: `http://127.0.0.1:1/${path}` }, never())
+    for await (const _ of body);
+  }
+  await Promise.all([drain('slow'), drain('fast')])
+  assert.deepEqual(
+    readdirSync(folder)
+      .sort()
+      .map((name) => /[a-z]+(?=\.json)/.exec(name)?.[0]),
+    ['slow', 'fast'],
+  )
+})
+
 test('the player answers in order and says when the tape has ended', async () => {
   const exchange = (status: number): Exchange => ({
     request: { method: 'GET', path: '/', headers: {} },

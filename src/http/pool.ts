@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici'
 import Agent from 'undici/lib/dispatcher/agent.js'
 import { Fault } from '../errors.ts'
 import type { HttpResponse, Send } from './message.ts'
+import { brokenOff } from './problem.ts'
 import type { ProxySettings } from './proxy.ts'
 
 const connectTimeoutMs = 10_000
@@ -222,12 +223,7 @@ function badHttp(host: string): Fault {
 function faultOf(error: unknown, origin: string, answering: boolean, proxied: boolean): Fault {
   const { host, protocol } = new URL(origin)
   const { code = '', name = '' } = error as { code?: string; name?: string }
-  if (answering) {
-    return new Fault('truncated', `${host} broke the connection in the middle of its answer`, {
-      cause: code === 'ECONNRESET' ? 'reset' : 'closed_early',
-      retryable: true,
-    })
-  }
+  if (answering) return brokenOff(host, code === 'ECONNRESET' ? 'reset' : 'closed_early')
   const known = Object.hasOwn(faults, code) ? faults[code] : undefined
   if (known) return known(proxied ? `${host} or the proxy` : host)
   if (name === 'HTTPParserError' || code.startsWith('HPE_')) return badHttp(host)

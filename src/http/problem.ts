@@ -3,6 +3,11 @@ import { Fault, type FaultCode, type FaultDetail } from '../errors.ts'
 /** What an error body says, whatever its shape: providers wrap it in an object, a string, an array or `detail`. */
 export type Problem = { message?: string; type?: string; code?: string; param?: string }
 
+/** A connection that was lost while the answer came. */
+export function brokenOff(host: string, cause: string): Fault {
+  return new Fault('truncated', `${host} broke the connection in the middle of its answer`, { cause, retryable: true })
+}
+
 const maxQuotedChars = 500
 
 /** How often an error may be wrapped in another. */

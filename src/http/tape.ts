@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Fault } from '../errors.ts'
 import type { HttpRequest, HttpResponse, Send } from './message.ts'
+import { brokenOff } from './problem.ts'
 
 /**
  * One exchange with a provider, as it is kept in a file. The boundaries of the body's chunks are the ones that came;
@@ -40,7 +41,7 @@ export type Redaction = {
 }
 
 /**
- * Keeps every exchange as a file of its own in a folder. What is written goes through the redaction; a folder that cannot be
+ * Keeps every exchange as a file of its own in a folder, named so that they stand in the order of their requests. What is written goes through the redaction; a folder that cannot be
  * written to is complained about once and costs no call.
  */
 export function createRecorder(
@@ -51,10 +52,12 @@ export function createRecorder(
 ): Send {
   let number = 0
   let broken = false
-  const keep = (exchange: Exchange) => {
+  const nameFor = ({ method, path }: Exchange['request']) => {
     number += 1
-    const slug = `${exchange.request.method} ${exchange.request.path}`.toLowerCase().replace(/[^a-z0-9]+/g, '-')
-    const name = `${new Date().toISOString().replace(/[:.]/g, '-')}-${String(number).padStart(4, '0')}-${slug.slice(0, 80)}.json`
+    const slug = `${method} ${path}`.toLowerCase().replace(/[^a-z0-9]+/g, '-')
+    return `${new Date().toISOString().replace(/[:.]/g, '-')}-${String(number).padStart(4, '0')}-${slug.slice(0, 80)}.json`
+  }
+  const keep = (name: string, exchange: Exchange) => {
     try {
       mkdirSync(dir, { recursive: true })
       writeFileSync(
@@ -70,9 +73,11 @@ export function createRecorder(
 
   return async (request, signal) => {
     const startedMs = performance.now()
+    const kept = recordedRequest(request)
+    const name = nameFor(kept)
     const response = await send(request, signal)
     const exchange: Exchange = {
-      request: recordedRequest(request),
+      request: kept,
       response: {
         status: response.status,
         firstByteMs: Math.round(performance.now() - startedMs),
@@ -80,7 +85,7 @@ export function createRecorder(
         chunks: [],
       },
     }
-    return { ...response, body: recorded(response.body, exchange, keep) }
+    return { ...response, body: recorded(response.body, exchange, (whole) => keep(name, whole)) }
   }
 }
 
@@ -124,7 +129,8 @@ function chunkOf(bytes: Uint8Array, afterMs: number): Chunk {
   return Buffer.from(text, 'utf8').equals(buffer) ? { afterMs, text } : { afterMs, base64: buffer.toString('base64') }
 }
 
-function recordedRequest({ method, url, headers, body }: HttpRequest): Exchange['request'] {
+/** A request as it is kept: what of it is no secret. */
+export function recordedRequest({ method, url, headers, body }: HttpRequest): Exchange['request'] {
   const { pathname, search } = new URL(url)
   return {
     method,
@@ -144,21 +150,25 @@ function recordedHeaders(headers: Readonly<Record<string, string>>): Record<stri
   return Object.fromEntries(kept)
 }
 
-/** Answers each request with the next exchange, in order, without waiting; throws when there is none left. */
+/**
+ * Answers each request with the next exchange that had such a request, or, if there is none, with the next one; without
+ * waiting. Throws when none is left.
+ */
 export function createPlayer(exchanges: readonly Exchange[]): Send {
-  let next = 0
-  return async () => {
-    const exchange = exchanges[next++]
+  const left = [...exchanges]
+  return async (request) => {
+    const { method, path } = recordedRequest(request)
+    const same = left.findIndex((exchange) => exchange.request.method === method && exchange.request.path === path)
+    const [exchange] = left.splice(Math.max(same, 0), 1)
     if (!exchange) throw new Error('the tape has ended')
     const { status, headers, chunks, fault } = exchange.response
-    return { status, headers, body: played(chunks, fault) } satisfies HttpResponse
+    return { status, headers, body: played(chunks, fault, new URL(request.url).host) } satisfies HttpResponse
   }
 }
 
-async function* played(chunks: readonly Chunk[], fault: string | undefined): AsyncGenerator<Uint8Array> {
+async function* played(chunks: readonly Chunk[], fault: string | undefined, host: string): AsyncGenerator<Uint8Array> {
   for (const chunk of chunks) yield bytesOf(chunk)
-  if (fault !== undefined)
-    throw new Fault('truncated', 'the recording breaks off here', { cause: fault, retryable: true })
+  if (fault !== undefined) throw brokenOff(host, fault)
 }
 
 export function bytesOf(chunk: Chunk): Uint8Array {
