@@ -418,6 +418,7 @@ function assertExample(config: Config): void {
       [
         'best',
         {
+          failoverOn: [],
           strategy: 'failover',
           targets: [
             { model: 'mine/gpt-5', weight: 2 },

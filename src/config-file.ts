@@ -44,13 +44,23 @@ const PluginEntry = z.strictObject({
 })
 
 /** What PROVIDER_CONFIG may hold; its JSON Schema is spec/provider-config.schema.json. */
-export const ProviderConfigFile = z.strictObject({
-  $schema: z.optional(z.string()),
-  providers: z.optional(z.record(z.string().check(z.regex(named)), ProviderEntry)),
-  plugins: z.optional(z.record(z.string().check(z.regex(named)), PluginEntry)),
-  routes: z.optional(z.record(z.string().check(z.minLength(1)), RouteEntry)),
-  defaultModel: z.optional(z.string()),
-})
+export const ProviderConfigFile = z
+  .strictObject({
+    $schema: z.optional(z.string()),
+    providers: z.optional(z.record(z.string().check(z.regex(named)), ProviderEntry)),
+    plugins: z.optional(z.record(z.string().check(z.regex(named)), PluginEntry)),
+    routes: z.optional(z.record(z.string().check(z.minLength(1)), RouteEntry)),
+    defaultModel: z.optional(z.string()),
+  })
+  .check(({ value: { providers = {}, plugins = {} }, issues }) => {
+    const taken = Object.keys(plugins).find((type) => Object.hasOwn(presets, type))
+    if (taken) issues.push({ code: 'custom', message: 'this name is taken', path: ['plugins', taken], input: taken })
+    const values = [...Object.keys(presets), ...Object.keys(plugins)]
+    for (const [name, { type }] of Object.entries(providers)) {
+      if (!values.includes(type))
+        issues.push({ code: 'invalid_value', values, path: ['providers', name, 'type'], input: type })
+    }
+  })
 type ProviderConfigFile = z.infer<typeof ProviderConfigFile>
 
 /** Reads JSON text or the file that it names. What is wrong is added to the problems, in words that quote no value. */

@@ -77,15 +77,7 @@ export function readConfig(env: Environment = process.env): Config {
 
   const file = readConfigFile(settings.text('PROVIDER_CONFIG'), problems)
   const plugins = new Map(Object.entries(file.plugins ?? {}))
-  for (const type of plugins.keys()) {
-    if (Object.hasOwn(presets, type)) problems.push(`PROVIDER_CONFIG plugins.${type}: this name is taken`)
-  }
   for (const [name, given] of Object.entries(file.providers ?? {})) {
-    if (!Object.hasOwn(presets, given.type) && !plugins.has(given.type)) {
-      const known = [...Object.keys(presets), ...plugins.keys()]
-      problems.push(`PROVIDER_CONFIG providers.${name}.type must be one of ${known.join(', ')}`)
-      continue
-    }
     // An entry that only refines a provider of the environment keeps that one's address.
     const refines = given.baseUrl === undefined && providers.get(name)?.type === given.type
     const url = refines ? urls.get(name) : undefined
