@@ -1,6 +1,5 @@
 import { writeFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { openBlackHole } from './black-hole.ts'
 import { selfSigned } from './certificates.ts'
@@ -8,7 +7,7 @@ import type { Check } from './check.ts'
 import type { Answer } from './driver.ts'
 import { delay, type Stage, sideBySide } from './stage.ts'
 import type { Exchange } from './upstream.ts'
-import { answer, head, openaiEvent } from './wire.ts'
+import { answer, head, openaiEvent, whole } from './wire.ts'
 
 /** Faults before and around the answer: names, connections, certificates, silence, and dripping. */
 
@@ -41,6 +40,11 @@ async function unusedOrigin(): Promise<string> {
   const { port } = server.address() as AddressInfo
   await new Promise((resolve) => server.close(resolve))
   return `http://127.0.0.1:${port}`
+}
+
+/** What servers of plain HTTP say to the beginning of a TLS handshake. */
+function refuseInHttp(socket: Socket): void {
+  socket.once('data', () => socket.end(whole(400, 'bad request')))
 }
 
 /** Name servers that never answer need a network of their own; a look-up that never returns is the same to the gateway. */
@@ -123,7 +127,7 @@ export const connections: readonly Check[] = [
       const servers = await Promise.all(
         [strange, misnamed, expired, good].map((tls) => stage.upstream((e) => ok(e), { tls })),
       )
-      const plain = await stage.upstream((exchange) => ok(exchange))
+      const plain = await stage.upstream(() => {}, { onConnection: refuseInHttp })
       const trusted = join(stage.folder(), 'authorities.pem')
       writeFileSync(trusted, [misnamed, expired, good].map(({ cert }) => cert).join(''))
       const names = ['strange', 'misnamed', 'expired', 'good', 'plain']

@@ -13,6 +13,8 @@ import type { Dialect } from './wire.ts'
 export type ProviderSpec = Readonly<{
   at: Upstream | { origin: string }
   type?: Dialect | 'lmstudio'
+  /** Where the key stands, if not in the environment. */
+  apiKeyFile?: string
   timeout?: number
   maxRetries?: number
   [setting: string]: unknown
@@ -30,6 +32,8 @@ export type GatewayOptions = {
   node?: readonly string[]
   wrapper?: readonly string[]
   stdio?: { stdout?: number; stderr?: number }
+  /** Further keys, by the upstream that may see each. */
+  keys?: Readonly<Record<string, Upstream>>
   /** The most megabytes of memory that this gateway may ever take. */
   rssMb?: number
 }
@@ -90,7 +94,7 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
         {
           type,
           baseUrl: type === 'openai' || type === 'lmstudio' ? `${at.origin}/v1` : at.origin,
-          apiKeyEnv: `CANARY_${name.toUpperCase()}`,
+          ...(settings.apiKeyFile ? {} : { apiKeyEnv: `CANARY_${name.toUpperCase()}` }),
           ...settings,
         },
       ])
@@ -114,7 +118,10 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
         ...(options.wrapper ? { wrapper: options.wrapper } : {}),
         ...(options.stdio ? { stdio: options.stdio } : {}),
       })
-      const bound = new Map(Object.entries(providers).map(([name, { at }]) => [name, at.origin]))
+      const bound = new Map([
+        ...Object.entries(providers).map(([name, { at }]): [string, string] => [name, at.origin]),
+        ...Object.entries(options.keys ?? {}).map(([name, { origin }]): [string, string] => [name, origin]),
+      ])
       played.push({ driver, options, sockets: driver.sockets(), bound })
       return driver
     },

@@ -71,6 +71,7 @@ export async function startUpstream(
     socket.on('data', (chunk: Buffer) => bytes.push(chunk))
     if (onConnection) return onConnection(socket)
     let onThis = 0
+    const gone = new Promise<void>((resolve) => socket.once('close', () => resolve()))
     readRequests(socket, (request) => {
       const prompt = promptOf(request.json)
       const attempt = attempts.get(prompt) ?? 0
@@ -86,7 +87,7 @@ export async function startUpstream(
         send: (data) => sendTo(socket, data),
         finish: () => void socket.end(),
         reset: () => void socket.resetAndDestroy(),
-        gone: new Promise((resolve) => (socket.destroyed ? resolve() : socket.once('close', () => resolve()))),
+        gone,
         owe: (text) => void owed.set(prompt, text),
       }
       exchanges.push(exchange)
