@@ -112,7 +112,11 @@ export const answers: readonly Check[] = [
         if (verdict === 'ok') stage.equal([outcome, seen.text], ['ok', 'mine'], what)
         if (verdict === 'fault') stage.expect(seen.isError, `${what} was taken for an answer: ${seen.text}`)
         if (!seen.isError) stage.equal(seen.text, 'mine', what)
-        else stage.expect(['invalid_response', 'truncated', 'network'].includes(seen.code ?? ''), `${what}: ${outcome}`)
+        else
+          stage.expect(
+            ['invalid_response', 'truncated', 'network', 'provider_error'].includes(seen.code ?? ''),
+            `${what}: ${outcome}`,
+          )
         const next = await gateway.ask({ prompt: `after ${what}` })
         stage.equal(next.text, `own after ${what}`, `the call behind "${what}"`)
         await gateway.end()
