@@ -1,4 +1,5 @@
 import { answers } from './answers.ts'
+import { calls } from './calls.ts'
 import type { Check } from './check.ts'
 import { connections } from './connections.ts'
 import { lines } from './lines.ts'
@@ -7,6 +8,12 @@ import { sizes } from './sizes.ts'
 import { streams } from './streams.ts'
 
 /** All checks, in the order of their ids. */
-export const checks: readonly Check[] = [...connections, ...streams, ...answers, ...retries, ...lines, ...sizes].sort(
-  (a, b) => a.id.localeCompare(b.id),
-)
+export const checks: readonly Check[] = [
+  ...connections,
+  ...streams,
+  ...answers,
+  ...retries,
+  ...lines,
+  ...sizes,
+  ...calls,
+].sort((a, b) => a.id.localeCompare(b.id))

@@ -90,6 +90,7 @@ export async function startDriver({
   })
   const stdin = child.stdin as Writable
   stdin.on('error', () => {})
+  stdin.setMaxListeners(0)
   const history: History = {
     requests: [],
     cancels: [],
@@ -230,8 +231,13 @@ function answerOf(message: Message | undefined, tookMs: number): Answer {
 function written(stream: Writable, bytes: string | Uint8Array): Promise<void> {
   if (stream.destroyed || stream.write(bytes)) return Promise.resolve()
   return new Promise((resolve) => {
-    stream.once('drain', resolve)
-    stream.once('close', resolve)
+    const settle = () => {
+      stream.off('drain', settle)
+      stream.off('close', settle)
+      resolve()
+    }
+    stream.on('drain', settle)
+    stream.on('close', settle)
   })
 }
 

@@ -67,6 +67,7 @@ export async function startUpstream(
   let connections = 0
 
   const onSocket = (socket: Socket) => {
+    socket.setMaxListeners(0)
     socket.on('error', () => {})
     socket.on('data', (chunk: Buffer) => bytes.push(chunk))
     if (onConnection) return onConnection(socket)
