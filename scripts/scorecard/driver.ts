@@ -67,6 +67,7 @@ export type DriverOptions = {
   maxAttempts: number
   /** Arguments of Node before the program. */
   node?: readonly string[]
+  cwd?: string
   /** Another command that runs what follows it. */
   wrapper?: readonly string[]
   stdio?: { stdout?: number; stderr?: number }
@@ -82,10 +83,12 @@ export async function startDriver({
   node = [],
   wrapper = [],
   stdio = {},
+  cwd,
 }: DriverOptions): Promise<Driver> {
   const [command = process.execPath, ...rest] = [...wrapper, process.execPath, ...node, program]
   const child = spawn(command, rest, {
     env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env },
+    ...(cwd === undefined ? {} : { cwd }),
     stdio: ['pipe', stdio.stdout ?? 'pipe', stdio.stderr ?? 'pipe'],
   })
   const stdin = child.stdin as Writable
@@ -173,7 +176,8 @@ export async function startDriver({
     ask(args = {}, options = {}) {
       const prompt = typeof args['prompt'] === 'string' ? args['prompt'] : (options.prompt ?? `prompt ${++ids}`)
       const own = args['messages'] === undefined ? { prompt } : {}
-      const limit = typeof args['timeout'] === 'number' ? { limitMs: args['timeout'] * 1000 } : {}
+      const limit =
+        typeof args['timeout'] === 'number' && args['timeout'] > 0 ? { limitMs: args['timeout'] * 1000 } : {}
       return driver.tool('createCompletion', { model, ...own, ...args }, { prompt, ...limit, ...options })
     },
     tool: (name, args = {}, options = {}) => driver.request('tools/call', { name, arguments: args }, options),

@@ -31,6 +31,7 @@ export type GatewayOptions = {
   maxAttempts?: number
   node?: readonly string[]
   wrapper?: readonly string[]
+  cwd?: string
   stdio?: { stdout?: number; stderr?: number }
   /** Further keys, by the upstream that may see each. */
   keys?: Readonly<Record<string, Upstream>>
@@ -54,6 +55,8 @@ export type Stage = {
   mayEnd(driver: Driver): void
   /** Bytes besides stdout, stderr and the upstreams' that no key may be in. */
   scan(bytes: Uint8Array, where: string): void
+  /** A key that was found by other means. */
+  leaked(sentence: string): void
   finish(): Promise<{ failures: string[]; bytesLost: number; leaks: string[] }>
 }
 
@@ -69,6 +72,7 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
   const finishers: (() => unknown)[] = []
   const others: { bytes: Uint8Array; where: string }[] = []
   const failures: string[] = []
+  const told: string[] = []
   let folder: string | undefined
   const fail = (sentence: string) => {
     if (!failures.includes(sentence)) failures.push(sentence)
@@ -115,6 +119,7 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
         maxAttempts:
           options.maxAttempts ?? 1 + Math.max(3, ...Object.values(providers).map(({ maxRetries = 3 }) => maxRetries)),
         ...(options.node ? { node: options.node } : {}),
+        ...(options.cwd ? { cwd: options.cwd } : {}),
         ...(options.wrapper ? { wrapper: options.wrapper } : {}),
         ...(options.stdio ? { stdio: options.stdio } : {}),
       })
@@ -137,6 +142,7 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
     },
     mayEnd: (driver) => void mortal.add(driver),
     scan: (bytes, where) => void others.push({ bytes, where }),
+    leaked: (sentence) => void told.push(sentence),
     async finish() {
       for (const { driver, options } of played) await quieten(driver, options)
       for (const finish of finishers) await finish()
@@ -156,7 +162,7 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
         for (const violation of verdict.violations) fail(violation)
         bytesLost += verdict.bytesLost
       }
-      const leaks = findLeaks()
+      const leaks = [...told, ...findLeaks()]
       for (const leak of leaks) fail(leak)
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
       const more = failures.length - maxFailures
