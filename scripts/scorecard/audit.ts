@@ -115,11 +115,16 @@ for (const [at, text] of patterns.entries()) {
   let worst = 0
   for (const piece of pumps) {
     for (const tail of ['', '\\u0000', '!']) {
-      const startedMs = performance.now()
       const attack = piece.repeat(Math.ceil(longest / piece.length)) + tail
-      pattern.lastIndex = 0
-      pattern.test(attack)
-      worst = Math.max(worst, performance.now() - startedMs)
+      // The least of several: whatever else keeps the processor is not the pattern's fault.
+      let least = Infinity
+      for (let again = 0; again < 3 && least > 5; again++) {
+        const startedMs = performance.now()
+        pattern.lastIndex = 0
+        pattern.test(attack)
+        least = Math.min(least, performance.now() - startedMs)
+      }
+      worst = Math.max(worst, least)
     }
   }
   parentPort.postMessage({ at, ms: worst })

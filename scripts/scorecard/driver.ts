@@ -50,6 +50,8 @@ export type Driver = {
   /** Stops and resumes reading what the gateway says. */
   pause(): void
   resume(): void
+  /** Reads at most so many bytes while reading is stopped. */
+  take(bytes: number): void
   sockets(): number
   rssMb(): number
   peakRssMb(): number
@@ -195,6 +197,7 @@ export async function startDriver({
     stderr: () => Buffer.concat(complaints).toString('utf8'),
     pause: () => void stdout?.pause(),
     resume: () => void stdout?.resume(),
+    take: (bytes) => void (stdout?.read(bytes) ?? stdout?.read()),
     sockets: () => socketsOf(driver.pid),
     rssMb: () => statusOf(driver.pid, 'VmRSS') / 1024,
     peakRssMb: () => statusOf(driver.pid, 'VmHWM') / 1024,
