@@ -2,11 +2,11 @@
 node := node scripts/with-node.mjs
 sources := $(shell find src -name '*.ts') package.json scripts/build.mjs
 
-.PHONY: help setup build test types lint unit replay bench generate format image clean
+.PHONY: help setup build test types lint unit replay scorecard scorecard-long bench generate format image clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 setup: node_modules/.package-lock.json ## install what the lock file names
 
@@ -25,6 +25,12 @@ unit: build
 
 replay: build ## run the recorded cases through the built gateway, without key or network
 	@$(node) node --import tsx scripts/replay.ts $(CASES)
+
+scorecard: build ## attack the built gateway with faults, bad input and hostile peers; SEED=number
+	@$(node) node --import tsx scripts/scorecard.ts
+
+scorecard-long: build ## the one check of the scorecard that takes minutes
+	@$(node) node --import tsx scripts/scorecard.ts --long
 
 bench: build ## measure start-up, added latency and streaming on this machine
 	@$(node) node --import tsx scripts/bench.ts

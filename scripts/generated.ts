@@ -8,13 +8,14 @@ import { presets } from '../src/providers/index.ts'
 import * as z from '../src/schema.ts'
 import { declarationOf } from '../src/tools/definition.ts'
 import { definitions } from '../src/tools/index.ts'
+import { checks } from './scorecard/checks/index.ts'
 
 /** Every file, or part of one, that is made from the code, as it should be. */
 export function generated(): { path: string; text: string }[] {
   return [
     { path: 'src/tools/declarations.ts', text: declarationsModule() },
     { path: 'spec/provider-config.schema.json', text: configSchema() },
-    ...['README.md', 'spec/client.md', 'spec/components.md', 'spec/mcp-server.md'].map((path) => ({
+    ...['README.md', 'spec/client.md', 'spec/components.md', 'spec/mcp-server.md', 'spec/scorecard.md'].map((path) => ({
       path,
       text: withTables(path),
     })),
@@ -92,6 +93,11 @@ const tables: Readonly<Record<string, () => string>> = {
           .map((argument) => `\`${argument}\``)
           .join(' '),
       ]),
+    ),
+  checks: () =>
+    table(
+      ['id', 'what is done'],
+      checks.map(({ id, what, long }) => [id, long ? `${what} (make scorecard-long)` : what]),
     ),
   revisions: () => {
     const yes = (value: boolean) => (value ? 'yes' : 'no')

@@ -4,9 +4,10 @@ import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { program } from '../spec/harness/gateway.ts'
 import { play } from './scorecard/check.ts'
-import { checks } from './scorecard/checks.ts'
+import { checks } from './scorecard/checks/index.ts'
 import { createRandom } from './scorecard/random.ts'
 import { createReport } from './scorecard/report.ts'
+import { sideBySide } from './scorecard/stage.ts'
 
 const { values: options } = parseArgs({
   options: { long: { type: 'boolean', default: false }, only: { type: 'string' } },
@@ -20,17 +21,18 @@ const chosen = checks.filter(({ id, long = false }) =>
 )
 if (chosen.length === 0) fail('no check has such a name')
 
-/** Most checks wait for timers more than they work. */
-const players = 4
 const random = createRandom(seed)
 const report = createReport(checks, chosen, { seed, long: options.long })
-const queue = chosen.filter(({ alone }) => !alone).values()
-await Promise.all(
-  Array.from({ length: players }, async () => {
-    for (const check of queue) report.finished(check, await play(check, random))
-  }),
-)
-for (const check of chosen.filter(({ alone }) => alone)) report.finished(check, await play(check, random))
+
+/** What works hard does not stand beside what measures time. */
+const phases = [
+  { among: chosen.filter(({ timed, alone }) => !timed && !alone), players: 4 },
+  { among: chosen.filter(({ timed, alone }) => timed && !alone), players: 4 },
+  { among: chosen.filter(({ alone }) => alone), players: 1 },
+]
+for (const { among, players } of phases) {
+  await sideBySide(among, players, async (check) => report.finished(check, await play(check, random)))
+}
 process.exitCode = report.close() ? 0 : 1
 
 function fail(sentence: string): never {

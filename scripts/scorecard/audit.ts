@@ -118,7 +118,7 @@ for (const [at, text] of patterns.entries()) {
       const attack = piece.repeat(Math.ceil(longest / piece.length)) + tail
       // The least of several: whatever else keeps the processor is not the pattern's fault.
       let least = Infinity
-      for (let again = 0; again < 3 && least > 5; again++) {
+      for (let again = 0; again < 8 && least > 5; again++) {
         const startedMs = performance.now()
         pattern.lastIndex = 0
         pattern.test(attack)

@@ -5,6 +5,8 @@ import { createStage, type Stage } from './stage.ts'
 export type Check = {
   id: string
   what: string
+  /** Measures time, and runs beside those alone that wait as it does. */
+  timed?: boolean
   /** Measures time or memory so closely that nothing else may run beside it. */
   alone?: boolean
   /** Needs minutes: runs when the long checks are asked for, and then only they run. */

@@ -176,7 +176,8 @@ export async function startDriver({
       return answer
     },
     ask(args = {}, options = {}) {
-      const prompt = typeof args['prompt'] === 'string' ? args['prompt'] : (options.prompt ?? `prompt ${++ids}`)
+      const prompt =
+        typeof args['prompt'] === 'string' ? args['prompt'] : (options.prompt ?? `prompt ${child.pid}-${++ids}`)
       const own = args['messages'] === undefined ? { prompt } : {}
       const limit =
         typeof args['timeout'] === 'number' && args['timeout'] > 0 ? { limitMs: args['timeout'] * 1000 } : {}

@@ -39,16 +39,16 @@ const faults: readonly (() => Fault)[] = [
 
 function planOf(random: Random): Plan {
   const texts = Array.from({ length: 1 + random.below(6) }, (_, at) => `${random.text(3)}${at} `)
-  const healthy = random.below(3) > 0
+  const healthy = random.below(5) > 0
   const wait = random.pick([0, 0, 1, 3, 40])
   return {
-    fault: random.below(6) === 0 ? random.pick(faults)() : undefined,
+    fault: random.below(10) === 0 ? random.pick(faults)() : undefined,
     status: healthy ? 200 : random.pick([200, 400, 401, 404, 429, 429, 500, 503, 529]),
     headers: wait > 0 ? { 'retry-after': String(wait) } : {},
-    latencyMs: random.pick([1, 20, 300, 5000, 50_000]),
+    latencyMs: random.pick([1, 20, 300, 1000, 50_000]),
     texts,
-    gapMs: random.pick([0, 5, 200, 4000, 20_000]),
-    ending: random.pick(['whole', 'whole', 'whole', 'cut', 'hang', 'error']),
+    gapMs: random.pick([0, 0, 5, 200, 4000]),
+    ending: random.pick(['whole', 'whole', 'whole', 'whole', 'whole', 'whole', 'cut', 'hang', 'error']),
   }
 }
 
@@ -97,7 +97,10 @@ function createUpstream(random: Random, attempts: Attempt[]): Send {
     if (plan.status !== 200) attempt.retryAfterMs = Number(plan.headers['retry-after'] ?? 0) * 1000
     async function* body() {
       try {
-        if (plan.status !== 200) return yield Buffer.from('{"error":{"message":"x"}}')
+        if (plan.status !== 200) {
+          yield Buffer.from('{"error":{"message":"x"}}')
+          return
+        }
         for (const text of plan.texts) {
           await wait(plan.gapMs)
           attempt.said += text

@@ -1,38 +1,16 @@
 import { writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { openBlackHole } from './black-hole.ts'
-import { selfSigned } from './certificates.ts'
-import type { Check } from './check.ts'
-import type { Answer } from './driver.ts'
-import { delay, type Stage, sideBySide } from './stage.ts'
-import type { Exchange } from './upstream.ts'
-import { answer, head, openaiEvent, whole } from './wire.ts'
+import { openBlackHole } from '../black-hole.ts'
+import { selfSigned } from '../certificates.ts'
+import type { Check } from '../check.ts'
+import type { Answer } from '../driver.ts'
+import { expectFault, expectWithin, ok } from '../scenes.ts'
+import { delay, sideBySide } from '../stage.ts'
+import type { Exchange } from '../upstream.ts'
+import { head, openaiEvent, whole } from '../wire.ts'
 
 /** Faults before and around the answer: names, connections, certificates, silence, and dripping. */
-
-export const ok = (exchange: Exchange, texts: readonly string[] = ['fine', ' thanks']) => {
-  exchange.owe(texts.join(''))
-  return exchange.send(answer('openai', texts))
-}
-
-/** What a failed call must say of itself. */
-export function expectFault(
-  stage: Stage,
-  what: string,
-  seen: Answer,
-  code: string,
-  cause?: string,
-  attempts?: number,
-): void {
-  stage.equal(seen.code ?? (seen.message ? 'a success' : 'no answer'), code, `${what}: code`)
-  if (cause !== undefined) stage.equal(seen.cause, cause, `${what}: cause`)
-  if (attempts !== undefined) stage.equal(seen.fault['attempts'], attempts, `${what}: attempts`)
-}
-
-export function expectWithin(stage: Stage, what: string, tookMs: number, least: number, most: number): void {
-  stage.expect(tookMs >= least && tookMs <= most, `${what}: ${Math.round(tookMs)} ms, not between ${least} and ${most}`)
-}
 
 async function unusedOrigin(): Promise<string> {
   const server = createServer()
@@ -55,6 +33,7 @@ export const connections: readonly Check[] = [
   {
     id: 'U01',
     what: 'an unknown host, a name server that never answers',
+    timed: true,
     async run(stage) {
       const well = await stage.upstream((exchange) => ok(exchange))
       const gateway = await stage.gateway({
@@ -79,6 +58,7 @@ export const connections: readonly Check[] = [
   {
     id: 'U02',
     what: 'a refused connection, a black hole, a TLS handshake that hangs',
+    timed: true,
     heavy: true,
     async run(stage) {
       const hole = await openBlackHole()
@@ -201,6 +181,7 @@ export const connections: readonly Check[] = [
   {
     id: 'U07',
     what: 'a silent upstream, and another that is well',
+    timed: true,
     async run(stage) {
       const silent = await stage.upstream(() => {})
       const well = await stage.upstream((exchange) => ok(exchange))
@@ -218,6 +199,7 @@ export const connections: readonly Check[] = [
   {
     id: 'U08',
     what: 'dripping: the head, early hints, comments, the body',
+    timed: true,
     heavy: true,
     async run(stage) {
       const drip = (piece: string, everyMs: number) => async (exchange: Exchange) => {

@@ -1,9 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Check } from './check.ts'
-import { expectFault, expectWithin, ok } from './connections.ts'
-import { delay, sideBySide } from './stage.ts'
-import { head, refusal } from './wire.ts'
+import type { Check } from '../check.ts'
+import { expectFault, expectWithin, ok } from '../scenes.ts'
+import { delay, sideBySide } from '../stage.ts'
+import { head, refusal } from '../wire.ts'
 
 /** When a refused request is made again, how long after, and when never. */
 
@@ -82,6 +82,7 @@ export const retries: readonly Check[] = [
   {
     id: 'U18',
     what: '429 with every kind of Retry-After: never sooner than it says, never sooner than our own wait',
+    timed: true,
     async run(stage) {
       const upstream = await stage.upstream((exchange) => {
         const { headers = {} } = pushbacks[exchange.prompt] ?? {}

@@ -1,6 +1,6 @@
+import type { Check } from '../check.ts'
 import { answers } from './answers.ts'
 import { calls } from './calls.ts'
-import type { Check } from './check.ts'
 import { clocksAndSeeds } from './clocks.ts'
 import { connections } from './connections.ts'
 import { endings } from './endings.ts'

@@ -1,13 +1,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { auditBundle, auditLock, auditPatterns, packTwice } from './audit.ts'
-import { type Check, notRun } from './check.ts'
-import { delay, patiently } from './stage.ts'
-import { answer, head, openaiEvent } from './wire.ts'
+import { auditBundle, auditLock, auditPatterns, packTwice } from '../audit.ts'
+import { type Check, notRun } from '../check.ts'
+import { delay, patiently } from '../stage.ts'
+import { answer, head, openaiEvent } from '../wire.ts'
 
 /** Other clients, plugins, the operating system, and what is shipped. */
 
-const schema = new URL('../../spec/provider-config.schema.json', import.meta.url)
+const schema = new URL('../../../spec/provider-config.schema.json', import.meta.url)
 
 export const surroundings: readonly Check[] = [
   {

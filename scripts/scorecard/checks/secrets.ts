@@ -1,11 +1,11 @@
-import { spellingsOf } from './canaries.ts'
-import { selfSigned } from './certificates.ts'
-import { type Check, play } from './check.ts'
-import { expectFault, ok } from './connections.ts'
-import { messagesOf } from './history.ts'
-import { createRandom } from './random.ts'
-import { sideBySide } from './stage.ts'
-import { answer, head, json, openaiEvent, refusal, whole } from './wire.ts'
+import { spellingsOf } from '../canaries.ts'
+import { selfSigned } from '../certificates.ts'
+import { type Check, play } from '../check.ts'
+import { messagesOf } from '../history.ts'
+import { createRandom } from '../random.ts'
+import { expectFault, ok } from '../scenes.ts'
+import { sideBySide } from '../stage.ts'
+import { answer, head, json, openaiEvent, refusal, whole } from '../wire.ts'
 
 /** Keys: what may come of odd ones, of upstreams that send them back, of redirects, arguments and proxies. */
 

@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib'
-import type { Check } from './check.ts'
-import { expectFault, ok } from './connections.ts'
-import type { Answer } from './driver.ts'
-import type { Exchange } from './upstream.ts'
-import { answer, bytesOf, head, json, openaiEvent, piecesOf, whole } from './wire.ts'
+import type { Check } from '../check.ts'
+import type { Answer } from '../driver.ts'
+import { expectFault, ok } from '../scenes.ts'
+import type { Exchange } from '../upstream.ts'
+import { answer, bytesOf, head, json, openaiEvent, piecesOf, whole } from '../wire.ts'
 
 /** Answers that are no answers: bad HTTP, pages, nothing at all, bytes that are no text, and compressed ones. */
 

@@ -1,23 +1,11 @@
-import type { Check } from './check.ts'
-import { ok } from './connections.ts'
-import { messagesOf } from './history.ts'
-import { inShort, repliesTo } from './replies.ts'
-import { delay, patiently, sideBySide } from './stage.ts'
-import type { Exchange } from './upstream.ts'
-import { answer, head, openaiEvent } from './wire.ts'
+import type { Check } from '../check.ts'
+import { messagesOf } from '../history.ts'
+import { inShort, repliesTo } from '../replies.ts'
+import { endless, ok } from '../scenes.ts'
+import { delay, patiently, sideBySide } from '../stage.ts'
+import { answer } from '../wire.ts'
 
 /** Calls that collide, are cancelled, stream, or bring arguments that nobody expected. */
-
-const stream = { 'content-type': 'text/event-stream' }
-
-/** Tokens until the connection is gone. */
-async function endless(exchange: Exchange): Promise<void> {
-  await exchange.send(head(200, stream))
-  while (!exchange.socket.destroyed) {
-    await exchange.send(openaiEvent({ content: 'on and on ' }))
-    await delay(5)
-  }
-}
 
 const wrongArguments: Readonly<Record<string, [args: object, named: string]>> = {
   'no prompt': [{ prompt: undefined }, 'prompt'],

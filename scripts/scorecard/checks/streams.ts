@@ -1,9 +1,9 @@
-import type { Check } from './check.ts'
-import { expectFault } from './connections.ts'
-import type { Answer } from './driver.ts'
-import { createFramings } from './framings.ts'
-import { delay, type Stage, sideBySide } from './stage.ts'
-import type { Exchange } from './upstream.ts'
+import type { Check } from '../check.ts'
+import type { Answer } from '../driver.ts'
+import { createFramings } from '../framings.ts'
+import { expectFault } from '../scenes.ts'
+import { delay, type Stage, sideBySide } from '../stage.ts'
+import type { Exchange } from '../upstream.ts'
 import {
   bytesOf,
   chunk,
@@ -15,7 +15,7 @@ import {
   type Piece,
   piecesOf,
   typeOf,
-} from './wire.ts'
+} from '../wire.ts'
 
 /** Faults within the answer: cut, without its end, with errors inside, cut in odd places, or full of nonsense. */
 
@@ -108,6 +108,7 @@ export const streams: readonly Check[] = [
   {
     id: 'U10',
     what: 'no end marker; garbage behind it; no end of the body behind it',
+    timed: true,
     async run(stage) {
       await sideBySide(dialects, 4, async (dialect) => {
         const pieces = piecesOf(dialect, ['one ', 'two'])

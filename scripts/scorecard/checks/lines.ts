@@ -1,9 +1,9 @@
-import { modernMeta } from '../../spec/harness/gateway.ts'
-import type { Check } from './check.ts'
-import { ok } from './connections.ts'
-import { createCorpus } from './json-corpus.ts'
-import { inShort, repliesTo } from './replies.ts'
-import type { Stage } from './stage.ts'
+import { modernMeta } from '../../../spec/harness/gateway.ts'
+import type { Check } from '../check.ts'
+import { createCorpus } from '../json-corpus.ts'
+import { inShort, repliesTo } from '../replies.ts'
+import { nobody, ok } from '../scenes.ts'
+import type { Stage } from '../stage.ts'
 
 /** Lines on stdin that are no JSON, no messages, or not what a client may say. */
 
@@ -12,8 +12,6 @@ const request = (more: object) => line({ jsonrpc: '2.0', id: 7, method: 'ping', 
 
 /** Inputs of one line and what must be said to each. */
 type Table = Readonly<Record<string, [input: string | Buffer, reply: string]>>
-
-export const nobody = { origin: 'http://127.0.0.1:9' }
 
 async function expectReplies(
   stage: Stage,

@@ -2,10 +2,10 @@ import { writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
-import type { Check } from './check.ts'
-import { ok } from './connections.ts'
-import { sideBySide } from './stage.ts'
-import { answer, json, refusal } from './wire.ts'
+import type { Check } from '../check.ts'
+import { ok } from '../scenes.ts'
+import { sideBySide } from '../stage.ts'
+import { answer, json, refusal } from '../wire.ts'
 
 /** Addresses, paths, names and characters of those who mean harm. */
 
@@ -101,6 +101,7 @@ export const hostile: readonly Check[] = [
   {
     id: 'S07',
     what: 'paths of files wherever something is handed over: refused, and nothing read',
+    timed: true,
     async run(stage) {
       const marker = `file ${stage.random.text(30)}`
       const file = join(stage.folder(), 'private.txt')

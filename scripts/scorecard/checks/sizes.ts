@@ -1,9 +1,8 @@
-import type { Check } from './check.ts'
-import { ok } from './connections.ts'
-import type { Driver } from './driver.ts'
-import { messagesOf } from './history.ts'
-import { nobody } from './lines.ts'
-import { inShort, repliesTo } from './replies.ts'
+import type { Check } from '../check.ts'
+import type { Driver } from '../driver.ts'
+import { messagesOf } from '../history.ts'
+import { inShort, repliesTo } from '../replies.ts'
+import { nobody, ok } from '../scenes.ts'
 
 /** Lines and values of sizes that nobody needs. */
 
