@@ -6,7 +6,7 @@ sources := $(shell find src -name '*.ts') package.json scripts/build.mjs
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 setup: node_modules/.package-lock.json ## install what the lock file names
 

@@ -174,17 +174,19 @@ for (const [name, answer, bytesLost] of deliveries) {
 
 const random = createRandom(7)
 
-test('a piece of twelve characters of a key is found in every spelling, and nothing else is', () => {
+test('a piece of twelve characters of a key is found in every spelling, and nothing else is', async () => {
   const keys = { a: createKey(random.branch('a')), b: createKey(random.branch('b')) }
   const scanner = createScanner(keys)
   for (const spelling of spellingsOf(keys.a)) {
     for (const from of [0, 7, spelling.length - 12]) {
       const piece = `words ${spelling.slice(from, from + 12)} words`
-      assert.deepEqual(scanner.scan(Buffer.from(piece)), ['a'], piece)
+      assert.deepEqual(await scanner.scan(Buffer.from(piece)), ['a'], piece)
     }
-    assert.deepEqual(scanner.scan(Buffer.from(`words ${spelling.slice(3, 14)} words`)), [])
+    assert.deepEqual(await scanner.scan(Buffer.from(`words ${spelling.slice(3, 14)} words`)), [])
   }
-  assert.deepEqual(scanner.scan(Buffer.from(random.text(100_000))), [])
+  assert.deepEqual(await scanner.scan(Buffer.from(random.text(100_000))), [])
+  const far = Buffer.concat([Buffer.alloc(1024 * 1024 - 5), Buffer.from(keys.b), Buffer.alloc(100)])
+  assert.deepEqual(await scanner.scan(far), ['b'])
   assert.equal(keys.a.length, 40)
 })
 
@@ -223,7 +225,7 @@ for (const [name, run, state, note] of outcomes) {
   test(`the outcome where ${name}`, async () => {
     const outcome = await play({ id: 'X00', what: 'x', run }, random)
     assert.equal(outcome.state, state)
-    assert.match(outcome.notes.join(), note)
+    assert.match(outcome.notes[0] ?? '', note)
   })
 }
 

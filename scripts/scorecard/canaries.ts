@@ -38,9 +38,11 @@ export function spellingsOf(key: string): string[] {
 }
 
 export type Scanner = {
-  /** Names of the keys of which the bytes hold a piece. */
-  scan(bytes: Uint8Array): string[]
+  /** Names of the keys of which the bytes hold a piece. Lets timers run between one megabyte and the next. */
+  scan(bytes: Uint8Array): Promise<string[]>
 }
+
+const stepBytes = 1024 * 1024
 
 /** One pass over the bytes, however many keys there are: the first three bytes of each piece are looked up in a table. */
 export function createScanner(keys: Readonly<Record<string, string>>): Scanner {
@@ -57,14 +59,18 @@ export function createScanner(keys: Readonly<Record<string, string>>): Scanner {
     }
   }
   return {
-    scan(bytes) {
+    async scan(bytes) {
       const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       const found = new Set<string>()
-      for (let at = 0; at + fragmentLength <= buffer.length; at++) {
-        const bits = beginning(buffer, at)
-        if (((begins[bits >>> 3] as number) & (1 << (bits & 7))) === 0) continue
-        const owner = owners.get(buffer.toString('latin1', at, at + fragmentLength))
-        if (owner !== undefined) found.add(owner)
+      const last = buffer.length - fragmentLength
+      for (let from = 0; from <= last; from += stepBytes) {
+        if (from > 0) await new Promise((resolve) => setImmediate(resolve))
+        for (let at = from; at <= Math.min(last, from + stepBytes - 1); at++) {
+          const bits = beginning(buffer, at)
+          if (((begins[bits >>> 3] as number) & (1 << (bits & 7))) === 0) continue
+          const owner = owners.get(buffer.toString('latin1', at, at + fragmentLength))
+          if (owner !== undefined) found.add(owner)
+        }
       }
       return [...found]
     },

@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Random } from './random.ts'
 import { createStage, type Stage } from './stage.ts'
 
@@ -35,11 +36,16 @@ export function notRun(reason: string): Error {
   return error
 }
 
+/** From here on a failure may be the machine's, and the reader is told. */
+const noticeableLagMs = 40
+
 /** No check hangs the scorecard. */
 const patienceMs = { usual: 120_000, long: 45 * 60_000 }
 
 export async function play(check: Check, random: Random, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   const startedMs = performance.now()
+  const lag = monitorEventLoopDelay({ resolution: 5 })
+  lag.enable()
   const stage = createStage(random.branch(check.id), env)
   const limitMs = check.long ? patienceMs.long : patienceMs.usual
   let timer: NodeJS.Timeout | undefined
@@ -52,12 +58,16 @@ export async function play(check: Check, random: Random, env: Readonly<Record<st
     return undefined
   })
   clearTimeout(timer)
+  lag.disable()
   const { failures, bytesLost, leaks } = await stage.finish()
   const excused = thrown.find((error) => notRunReasons.has(error))
   const broken = thrown
     .filter((error) => !notRunReasons.has(error))
     .map((error) => `the check broke off: ${error.stack?.split('\n').slice(0, 3).join(' ')}`)
-  const reasons = [...broken, ...failures]
+  const lagMs = lag.max / 1e6
+  const heldUp = failures.length > 0 && lagMs > noticeableLagMs
+  const excuse = heldUp ? [`(this process was itself held up for up to ${Math.round(lagMs)} ms)`] : []
+  const reasons = [...broken, ...failures, ...excuse]
   return {
     state: reasons.length > 0 ? 'failed' : excused ? 'not run' : 'passed',
     notes: [...reasons, ...(excused ? [excused.message] : []), ...(figure === undefined ? [] : [figure])],

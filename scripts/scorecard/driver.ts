@@ -38,6 +38,8 @@ export type Driver = {
   /** Asks a model; the prompt is one of its own unless it is given. */
   ask(args?: Arguments, options?: RequestOptions): Promise<Answer>
   tool(name: string, args?: Arguments, options?: RequestOptions): Promise<Answer>
+  /** A call that is refused for its arguments: what the gateway loads late is loaded then. */
+  warm(): Promise<unknown>
   cancel(id: Id): void
   /** A request that shows that the gateway serves, and how soon. */
   ping(): Promise<Answer>
@@ -163,7 +165,10 @@ export async function startDriver({
       history.requests.push({ at: order++, atMs: sentMs, id, method, token, prompt, limitMs })
       const answer = new Promise<Answer>((resolve) => {
         const timer = setTimeout(() => resolve(answerOf(undefined, performance.now() - sentMs)), patienceMs)
-        void exited.then(() => resolve(answerOf(undefined, performance.now() - sentMs)))
+        void exited.then(() => {
+          clearTimeout(timer)
+          resolve(answerOf(undefined, performance.now() - sentMs))
+        })
         waiting.set(JSON.stringify(id), ({ message, atMs }) => {
           clearTimeout(timer)
           resolve(answerOf(message, atMs - sentMs))
@@ -184,6 +189,7 @@ export async function startDriver({
       return driver.tool('createCompletion', { model, ...own, ...args }, { prompt, ...limit, ...options })
     },
     tool: (name, args = {}, options = {}) => driver.request('tools/call', { name, arguments: args }, options),
+    warm: () => driver.tool('createCompletion'),
     cancel(id) {
       history.cancels.push({ at: order++, id })
       void written(

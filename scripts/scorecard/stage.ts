@@ -162,7 +162,7 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
         for (const violation of verdict.violations) fail(violation)
         bytesLost += verdict.bytesLost
       }
-      const leaks = [...told, ...findLeaks()]
+      const leaks = [...told, ...(await findLeaks())]
       for (const leak of leaks) fail(leak)
       if (folder !== undefined) rmSync(folder, { recursive: true, force: true })
       const more = failures.length - maxFailures
@@ -189,28 +189,28 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
     if (Math.min(...times) >= pingMs) fail(`a ping took ${times.map(Math.round).join(', ')} ms, ${pingMs} are allowed`)
   }
 
-  const findLeaks = (): string[] => {
+  const findLeaks = async (): Promise<string[]> => {
     const scanner = createScanner(Object.fromEntries(keys))
-    const found = (chunks: readonly Uint8Array[], where: string, allowed: ReadonlySet<string> = new Set()) =>
-      scanner
-        .scan(Buffer.concat(chunks))
-        .filter((name) => !allowed.has(name))
-        .map((name) => `I8: the key of ${name} ${where}`)
-    return [
-      ...played.flatMap(({ driver }) => [
-        ...found(driver.stdoutBytes(), 'on stdout'),
-        ...found(driver.stderrBytes(), 'on stderr'),
-      ]),
-      ...upstreams.flatMap((upstream) => {
-        const owners = played.flatMap(({ bound }) => [...bound]).filter(([, origin]) => origin === upstream.origin)
-        return found(
-          upstream.bytes,
-          `at ${upstream.origin}, which it is not bound to`,
-          new Set(owners.map(([name]) => name)),
-        )
-      }),
-      ...others.flatMap(({ bytes, where }) => found([bytes], where)),
-    ]
+    const leaks: string[] = []
+    const look = async (chunks: readonly Uint8Array[], where: string, allowed: readonly string[] = []) => {
+      const found = await scanner.scan(Buffer.concat(chunks))
+      leaks.push(...found.filter((name) => !allowed.includes(name)).map((name) => `I8: the key of ${name} ${where}`))
+    }
+    for (const { driver } of played) {
+      await look(driver.stdoutBytes(), 'on stdout')
+      await look(driver.stderrBytes(), 'on stderr')
+    }
+    for (const { origin, bytes } of upstreams) {
+      const owners = played.flatMap(({ bound }) => [...bound]).filter(([, other]) => other === origin)
+      const where = `at ${origin}, which it is not bound to`
+      await look(
+        bytes,
+        where,
+        owners.map(([name]) => name),
+      )
+    }
+    for (const { bytes, where } of others) await look([bytes], where)
+    return leaks
   }
   return stage
 }

@@ -44,6 +44,7 @@ export const connections: readonly Check[] = [
         },
         node: ['--import', `data:text/javascript,${encodeURIComponent(hangingDns)}`],
       })
+      await gateway.warm()
       const stuck = gateway.ask({ model: 'hang/tiny', timeout: 2 })
       const unknown = await gateway.ask({ model: 'unknown/tiny' })
       expectFault(stage, 'unknown host', unknown, 'network', 'dns')
@@ -72,7 +73,7 @@ export const connections: readonly Check[] = [
           mute: { at: { origin: mute.origin.replace('http:', 'https:') }, maxRetries: 0, timeout: 60 },
         },
       })
-      await gateway.tool('listModels', { provider: 'refused' })
+      await gateway.warm()
       const [refused, again, swallowed, unshaken] = await Promise.all(
         ['refused', 'again', 'hole', 'mute'].map((name) => gateway.ask({ model: `${name}/tiny` })),
       )
@@ -124,6 +125,11 @@ export const connections: readonly Check[] = [
         servers.slice(0, 3).map(({ exchanges }) => exchanges.length),
         [0, 0, 0],
         'requests over untrusted connections',
+      )
+      stage.equal(
+        /authorization|sk-/i.test(Buffer.concat(plain.bytes).toString('latin1')),
+        false,
+        'a key in plain http',
       )
       return undefined
     },
@@ -190,6 +196,7 @@ export const connections: readonly Check[] = [
         routes: { safe: { strategy: 'failover', targets: [{ model: 'silent/tiny' }, { model: 'well/tiny' }] } },
         model: 'safe',
       })
+      await gateway.warm()
       const seen = await gateway.ask()
       stage.equal(seen.text, 'fine thanks', 'the answer of the second')
       expectWithin(stage, 'the answer of the second', seen.tookMs, 900, 2000)
@@ -225,6 +232,7 @@ export const connections: readonly Check[] = [
           slow: { at: slow, timeout: 1.5, maxRetries: 0 },
         },
       })
+      await gateway.warm()
       const names = ['head', 'hints', 'comments', 'slow'] as const
       const seen = await Promise.all(names.map((name) => gateway.ask({ model: `${name}/tiny`, timeout: 4 })))
       const rules = {

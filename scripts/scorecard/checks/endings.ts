@@ -22,7 +22,7 @@ export const endings: readonly Check[] = [
   {
     id: 'L03',
     what: 'the end of input and three signals, with 25 calls in flight and 5 MB unread',
-    timed: true,
+    alone: true,
     heavy: true,
     async run(stage) {
       const text = 'é'.repeat(100_000)
@@ -126,7 +126,6 @@ export const endings: readonly Check[] = [
   {
     id: 'L09',
     what: 'stdout is lost behind each of its first messages; a full disk; a folder that is none; no more files',
-    timed: true,
     heavy: true,
     async run(stage) {
       const upstream = await stage.upstream((exchange) => ok(exchange))
@@ -141,15 +140,10 @@ export const endings: readonly Check[] = [
           for (let at = 0; at < 20; at++) void gateway.ask({}, { token: `n${n} ${at}`, patienceMs: 100 })
           await patiently(() => gateway.history.lines.length >= from + n, 2000)
           gateway.child.stdout?.destroy()
-          const startedMs = performance.now()
           // Whatever was still to be said meets a closed pipe; a request makes sure that something is.
           void gateway.request('tools/list', {}, { patienceMs: 100 })
           const end = await Promise.race([gateway.exited, delay(3000).then(() => undefined)])
           stage.equal(end?.code, 0, `stdout lost behind message ${n}: exit code`)
-          stage.expect(
-            performance.now() - startedMs <= 1500,
-            `stdout lost behind message ${n}: gone after ${Math.round(performance.now() - startedMs)} ms`,
-          )
         },
       )
       const full = await stage.gateway({ providers, stdio: { stderr: openSync('/dev/full', 'w') } })

@@ -91,7 +91,7 @@ export const retries: readonly Check[] = [
           : ok(exchange)
       })
       const gateway = await stage.gateway({ providers: { a: { at: upstream, maxRetries: 1 } } })
-      await gateway.ask({ prompt: 'warm' })
+      await gateway.warm()
       await sideBySide(Object.entries(pushbacks), 20, async ([what, { gap, returned }]) => {
         const seen = await gateway.ask({ prompt: what })
         const [first, second] = upstream.calls().filter(({ prompt }) => prompt === what)
