@@ -58,6 +58,8 @@ export type Driver = {
   rssMb(): number
   peakRssMb(): number
   cpuMs(): number
+  /** How long its main thread was ready to work and had no processor. */
+  waitedMs(): number
   alive(): boolean
   exited: Promise<End>
   end(): Promise<End>
@@ -209,6 +211,7 @@ export async function startDriver({
     rssMb: () => statusOf(driver.pid, 'VmRSS') / 1024,
     peakRssMb: () => statusOf(driver.pid, 'VmHWM') / 1024,
     cpuMs: () => cpuOf(driver.pid),
+    waitedMs: () => waitOf(driver.pid),
     alive: () => child.exitCode === null && child.signalCode === null,
     end() {
       stdin.end()
@@ -270,6 +273,14 @@ function cpuOf(pid: number): number {
       .replace(/^.*\) /, '')
       .split(' ')
     return (Number(fields[11]) + Number(fields[12])) * 10
+  } catch {
+    return 0
+  }
+}
+
+function waitOf(pid: number): number {
+  try {
+    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6
   } catch {
     return 0
   }

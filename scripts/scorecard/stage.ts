@@ -57,7 +57,8 @@ export type Stage = {
   scan(bytes: Uint8Array, where: string): void
   /** A key that was found by other means. */
   leaked(sentence: string): void
-  finish(): Promise<{ failures: string[]; bytesLost: number; leaks: string[] }>
+  /** Ends everything and looks for what must never be; `waitedMs` is the gateways' longest want of a processor. */
+  finish(): Promise<{ failures: string[]; bytesLost: number; leaks: string[]; waitedMs: number }>
 }
 
 const pingMs = 250
@@ -144,6 +145,7 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
     scan: (bytes, where) => void others.push({ bytes, where }),
     leaked: (sentence) => void told.push(sentence),
     async finish() {
+      const waitedMs = Math.max(0, ...played.map(({ driver }) => driver.waitedMs()))
       for (const { driver, options } of played) await quieten(driver, options)
       for (const finish of finishers) await finish()
       const owed = new Map(upstreams.flatMap((upstream) => [...upstream.owed]))
@@ -170,6 +172,7 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
         failures: [...failures.slice(0, maxFailures), ...(more > 0 ? [`and ${more} more`] : [])],
         bytesLost,
         leaks,
+        waitedMs,
       }
     },
   }

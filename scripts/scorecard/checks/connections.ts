@@ -186,7 +186,7 @@ export const connections: readonly Check[] = [
   },
   {
     id: 'U07',
-    what: 'a silent upstream, and another that is well',
+    what: 'a silent upstream, and another that is well; calls spread over two by each strategy',
     timed: true,
     async run(stage) {
       const silent = await stage.upstream(() => {})
@@ -200,7 +200,8 @@ export const connections: readonly Check[] = [
       const seen = await gateway.ask()
       stage.equal(seen.text, 'fine thanks', 'the answer of the second')
       expectWithin(stage, 'the answer of the second', seen.tookMs, 900, 2000)
-      return `${Math.round(seen.tookMs)} ms`
+      const spread = await spreadByStrategy(stage)
+      return `${Math.round(seen.tookMs)} ms; ${spread}`
     },
   },
   {
@@ -252,3 +253,36 @@ export const connections: readonly Check[] = [
     },
   },
 ]
+
+/** Of so many calls to a route of two, how many the first of them gets, least and most. */
+const shares: Readonly<Record<string, [least: number, most: number]>> = {
+  failover: [60, 60],
+  'round-robin': [30, 30],
+  weighted: [33, 57],
+  'least-latency': [48, 60],
+}
+
+async function spreadByStrategy(stage: Stage): Promise<string> {
+  const quick = await stage.upstream((exchange) => ok(exchange))
+  const slow = await stage.upstream((exchange) => delay(25).then(() => ok(exchange)))
+  const targets = [
+    { model: 'quick/tiny', weight: 3 },
+    { model: 'slow/tiny', weight: 1 },
+  ]
+  const gateway = await stage.gateway({
+    providers: { quick: { at: quick }, slow: { at: slow } },
+    routes: Object.fromEntries(Object.keys(shares).map((strategy) => [strategy, { strategy, targets }])),
+  })
+  const seen: string[] = []
+  for (const [strategy, [least, most]] of Object.entries(shares)) {
+    const before = quick.calls().length
+    for (let call = 0; call < 60; call++) await gateway.ask({ model: strategy })
+    const share = quick.calls().length - before
+    stage.expect(
+      share >= least && share <= most,
+      `${strategy}: ${share} of 60 calls went to the first, not ${least} to ${most}`,
+    )
+    seen.push(`${strategy} ${share}`)
+  }
+  return `of 60 calls the first of two got by ${seen.join(', ')}`
+}

@@ -2,7 +2,7 @@ import { Agent, request } from 'node:http'
 import type { Check } from '../check.ts'
 import { messagesOf } from '../history.ts'
 import { ok } from '../scenes.ts'
-import { delay, sideBySide } from '../stage.ts'
+import { delay, type Stage, sideBySide } from '../stage.ts'
 import type { Exchange } from '../upstream.ts'
 import { answer, bytesOf, head, piecesOf, refusal } from '../wire.ts'
 
@@ -79,7 +79,7 @@ export const load: readonly Check[] = [
   },
   {
     id: 'L06',
-    what: '2 000 calls at four times of what the provider takes',
+    what: '2 000 calls at four times of what the provider takes; more a minute than it may be asked',
     alone: true,
     heavy: true,
     async run(stage) {
@@ -127,6 +127,7 @@ export const load: readonly Check[] = [
         `${late} of ${refused.length} calls were turned away later than 50 ms, the latest after ${Math.round(Math.max(0, ...refused))} ms`,
       )
       stage.expect(refused.length > 0, 'no call was turned away: the queue has no bound')
+      await expectRate(stage)
       return `${served} served, ${Math.round(rate)} of ${Math.round(capacity)} a second; ${refused.length} turned away within ${Math.round(Math.max(0, ...refused))} ms`
     },
   },
@@ -216,4 +217,23 @@ async function capacityOf(origin: string, clients: number): Promise<number> {
   })
   agent.destroy()
   return requests / ((performance.now() - startedMs) / 1000)
+}
+
+/** The calls of a minute, and the next ones at once. */
+async function expectRate(stage: Stage): Promise<void> {
+  const upstream = await stage.upstream((exchange) => ok(exchange))
+  const gateway = await stage.gateway({ providers: { a: { at: upstream, requestsPerMinute: 10 } } })
+  await gateway.warm()
+  const answers = await Promise.all(Array.from({ length: 30 }, () => gateway.ask()))
+  const refused = answers.filter(({ code }) => code === 'busy')
+  stage.equal([upstream.calls().length, refused.length], [10, 20], 'requests, and calls turned away, at ten a minute')
+  const waits = refused.map(({ fault }) => Number(fault['retryAfterMs']))
+  stage.expect(
+    waits.every((ms) => ms > 0 && ms <= 60_000),
+    `turned away until ${waits.join(', ')} ms`,
+  )
+  stage.expect(
+    refused.every(({ tookMs }) => tookMs < 100),
+    'a call over the rate had to wait',
+  )
 }

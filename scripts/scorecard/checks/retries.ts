@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Check } from '../check.ts'
 import { expectFault, expectWithin, ok } from '../scenes.ts'
-import { delay, sideBySide } from '../stage.ts'
+import { delay, type Stage, sideBySide } from '../stage.ts'
 import { head, refusal } from '../wire.ts'
 
 /** When a refused request is made again, how long after, and when never. */
@@ -228,7 +228,24 @@ export const retries: readonly Check[] = [
         if (!well) await delay(200)
       }
       stage.expect(well, 'not well within 20 s of the outage')
+      await expectAvoided(stage)
       return `${requests} requests, ${JSON.stringify(Object.fromEntries(codes))}, well after ${((performance.now() - healedMs) / 1000).toFixed(1)} s`
     },
   },
 ]
+
+/** A route whose first target is dead: its calls are answered, and soon nobody asks the dead one each time. */
+async function expectAvoided(stage: Stage): Promise<void> {
+  const dead = await stage.upstream((exchange) => exchange.send(head(500, { 'content-length': 0 })))
+  const well = await stage.upstream((exchange) => ok(exchange))
+  const gateway = await stage.gateway({
+    providers: { dead: { at: dead, maxRetries: 1 }, well: { at: well } },
+    routes: { both: { strategy: 'failover', targets: [{ model: 'dead/tiny' }, { model: 'well/tiny' }] } },
+    model: 'both',
+  })
+  let answered = 0
+  for (let call = 0; call < 40; call++) answered += (await gateway.ask()).isError ? 0 : 1
+  stage.equal(answered, 40, 'calls over a route with a dead target that were answered')
+  const asked = dead.calls().length
+  stage.expect(asked <= 15, `the dead target of a route was asked ${asked} times in 40 calls, at most 15 are allowed`)
+}
