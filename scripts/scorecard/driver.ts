@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import type { Readable, Writable } from 'node:stream'
 import { modernMeta, program } from '../../spec/harness/gateway.ts'
 import { errorOf } from './checker.ts'
 import { deliveryOf, type History, type Id, type Line, type Message, messagesOf } from './history.ts'
+import { cpuOf, socketsOf, statusOf, waitOf } from './processes.ts'
 
 /** The built gateway, driven byte by byte over its own pipes, and the history of it. */
 
@@ -256,46 +256,4 @@ function written(stream: Writable, bytes: string | Uint8Array): Promise<void> {
     stream.on('drain', settle)
     stream.on('close', settle)
   })
-}
-
-/** Kilobytes, of a field of /proc; 0 where there is none. */
-function statusOf(pid: number, field: string): number {
-  try {
-    return Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
-  } catch {
-    return 0
-  }
-}
-
-function cpuOf(pid: number): number {
-  try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /, '')
-      .split(' ')
-    return (Number(fields[11]) + Number(fields[12])) * 10
-  } catch {
-    return 0
-  }
-}
-
-function waitOf(pid: number): number {
-  try {
-    return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6
-  } catch {
-    return 0
-  }
-}
-
-function socketsOf(pid: number): number {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).filter((fd) => {
-      try {
-        return readlinkSync(`/proc/${pid}/fd/${fd}`).startsWith('socket:')
-      } catch {
-        return false
-      }
-    }).length
-  } catch {
-    return 0
-  }
 }

@@ -6,7 +6,7 @@ import { selfSigned } from '../certificates.ts'
 import type { Check } from '../check.ts'
 import type { Answer } from '../driver.ts'
 import { expectFault, expectWithin, ok } from '../scenes.ts'
-import { delay, sideBySide } from '../stage.ts'
+import { delay, type Stage, sideBySide } from '../stage.ts'
 import type { Exchange } from '../upstream.ts'
 import { head, openaiEvent, whole } from '../wire.ts'
 
