@@ -2,11 +2,11 @@
 node := node scripts/with-node.mjs
 sources := $(shell find src -name '*.ts') package.json scripts/build.mjs
 
-.PHONY: help setup build test types lint unit replay interop bench generate format image clean
+.PHONY: help setup build test types lint unit replay interop scorecard scorecard-long bench generate format image clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 setup: node_modules/.package-lock.json ## install what the lock file names
 
@@ -29,6 +29,12 @@ replay: build ## run the recorded cases through the built gateway, without key o
 interop: build spec/interop/node_modules/.package-lock.json ## compare with the vendors’ own SDKs, and serve real MCP clients
 	@$(node) tsc -p spec/interop
 	@$(node) node scripts/test.mjs $(wildcard spec/interop/*.spec.ts)
+
+scorecard: build ## attack the built gateway with faults, bad input and hostile peers; SEED=number
+	@$(node) node --import tsx scripts/scorecard.ts
+
+scorecard-long: build ## the one check of the scorecard that takes minutes
+	@$(node) node --import tsx scripts/scorecard.ts --long
 
 bench: build ## measure start-up, added latency and streaming on this machine
 	@$(node) node --import tsx scripts/bench.ts

@@ -11,6 +11,7 @@ import { declarationOf } from '../src/tools/definition.ts'
 import { definitions } from '../src/tools/index.ts'
 import { matrixTables, type Table } from './matrix/tables.ts'
 import { matrixOf, readCases } from './matrix.ts'
+import { checks } from './scorecard/checks/index.ts'
 
 /** Every file, or part of one, that is made from the code, as it should be. */
 export function generated(): { path: string; text: string }[] {
@@ -21,6 +22,7 @@ export function generated(): { path: string; text: string }[] {
     revisions: revisionTable,
     commands: commandTable,
     clients: clientTable,
+    checks: checkTable,
     ...matrixTables(matrixOf(readCases())),
   }
   const parts = {
@@ -30,7 +32,7 @@ export function generated(): { path: string; text: string }[] {
   return [
     { path: 'src/tools/declarations.ts', text: declarationsModule() },
     { path: 'spec/provider-config.schema.json', text: configSchema() },
-    ...['README.md', 'spec/client.md', 'spec/components.md', 'spec/mcp-server.md'].map((path) => ({
+    ...['README.md', 'spec/client.md', 'spec/components.md', 'spec/mcp-server.md', 'spec/scorecard.md'].map((path) => ({
       path,
       text: withParts(path, parts),
     })),
@@ -107,6 +109,11 @@ function blockFor(name: string): string {
   const block = clients[name]?.block(launch, [{ name: 'OPENAI_API_KEY' }]) ?? { text: '' }
   const text = 'text' in block ? block.text : asJson(block)
   return `\`\`\`${text.startsWith('{') ? 'json' : 'toml'}\n${text}\`\`\``
+}
+
+const checkTable: Table = {
+  head: ['id', 'what is done'],
+  rows: checks.map(({ id, what, long }) => [id, long ? `${what} (make scorecard-long)` : what]),
 }
 
 const yes = (value: boolean) => (value ? 'yes' : 'no')
