@@ -226,6 +226,16 @@ for (const [name, decode] of Object.entries({
   })
 }
 
+const finished = `yield { type: 'text-delta', text: 'done' }; yield { type: 'finish', reason: 'stop' }`
+
+test('what a plugin sends through its port beside its answers is nobody’s', async () => {
+  const stray = `const { parentPort } = await import('node:worker_threads');
+    for (const word of [null, 5, 'word', [], {}, { id: 'none', fault: null }]) parentPort.postMessage(word)`
+  const gateway = start(fileOf(chat(request, `${stray}; ${finished}`)))
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], 'done')
+  await assertTheRestGoesOn(gateway)
+})
+
 test('a plugin writes nothing to stdout and finds no key in its environment', async () => {
   const source = chat(
     request,
