@@ -195,6 +195,14 @@ const misbehaviours: Readonly<Record<string, [source: string, words: RegExp, cod
   'gives an unknown event': [chat(request, `yield { type: 'served', provider: 'x' }`), /did not keep to the types/],
   'never finishes': [chat(request, ''), /ended before it was finished/, 'truncated'],
   'ends the process': [chat(request, 'process.exit(0); yield'), /ended its thread/],
+  'sends what JSON has no words for': [
+    chat(`({ method: 'POST', url: baseUrl, headers: {}, json: { count: 1n }, warnings: [] })`, ''),
+    /did not keep to the types: json/,
+  ],
+  'answers with a value that holds itself': [
+    chat(request, `const value = {}; value.value = value; yield { type: 'reasoning-block', block: value }`),
+    /did not keep to the types: block/,
+  ],
   'takes all memory': [chat(request, 'const a = []; for (;;) a.push(new Array(1e5).fill(a.length))'), /its plugin/],
 }
 
