@@ -244,6 +244,17 @@ test('what a plugin sends through its port beside its answers is nobody’s', as
   await assertTheRestGoesOn(gateway)
 })
 
+test('a plugin behind a symbolic link is held to its digest and to one file as well', async () => {
+  writeFileSync(join(folder, 'beside.mjs'), 'export const secret = 1')
+  const { path, sha256 } = fileOf(`import './beside.mjs'\n${documented}`)
+  const link = join(folder, 'link.mjs')
+  symlinkSync(path, link)
+  const gateway = start({ path: link, sha256 })
+  const result = await complete(gateway, 'mine/small')
+  assert.equal(faultOf(result)['code'], 'configuration')
+  assert.match(((result['content'] as Json[])[0] as Json)['text'] as string, /one file.*\.\/beside\.mjs/)
+})
+
 test('a plugin writes nothing to stdout and finds no key in its environment', async () => {
   const source = chat(
     request,
