@@ -255,6 +255,20 @@ test('a plugin behind a symbolic link is held to its digest and to one file as w
   assert.match(((result['content'] as Json[])[0] as Json)['text'] as string, /one file.*\.\/beside\.mjs/)
 })
 
+test('a call does not wait for its provider when another one has ended the thread', async () => {
+  const decode = `if (calls++ > 0) process.exit(0); for await (const chunk of body) yield { type: 'text-delta', text: 'begun' }`
+  const gateway = start(fileOf(`let calls = 0; ${chat(request, decode)}`))
+  script = (_, response) => void response.write('some')
+  const waiting = complete(gateway, 'mine/small', {}, { progressToken: 3 })
+  await gateway.find(({ params }) => params?.['message'] === 'begun')
+  const startedMs = performance.now()
+  await complete(gateway, 'mine/small')
+  assert.match((((await waiting)['content'] as Json[])[0] as Json)['text'] as string, /ended its thread/)
+  assert.ok(performance.now() - startedMs < 10_000)
+  script = answer
+  await assertTheRestGoesOn(gateway)
+})
+
 test('a plugin writes nothing to stdout and finds no key in its environment', async () => {
   const source = chat(
     request,
