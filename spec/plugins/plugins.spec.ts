@@ -269,6 +269,25 @@ test('a call does not wait for its provider when another one has ended the threa
   await assertTheRestGoesOn(gateway)
 })
 
+test('names of a plugin’s headers have no case', async () => {
+  const encode = `({ method: 'POST', url: baseUrl, headers: { 'Content-Type': 'text/plain' }, json: {}, warnings: [] })`
+  const source = chat(encode, finished).replace('({ authorization: key })', '({ Authorization: key })')
+  const gateway = startGateway({
+    PROVIDER_CONFIG: JSON.stringify({
+      plugins: { lines: fileOf(source) },
+      providers: {
+        mine: { type: 'lines', baseUrl: upstream.url, apiKey: key, headers: { authorization: 'Bearer of-ones-own' } },
+      },
+    }),
+  })
+  gateways.push(gateway)
+  const from = upstream.requests.length
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], 'done')
+  const [{ headers }] = upstream.requests.slice(from) as [Received]
+  assert.equal(headers['content-type'], 'application/json')
+  assert.equal(headers.authorization, 'Bearer of-ones-own')
+})
+
 test('a plugin writes nothing to stdout and finds no key in its environment', async () => {
   const source = chat(
     request,
