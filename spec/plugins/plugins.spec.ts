@@ -288,6 +288,20 @@ test('names of a plugin’s headers have no case', async () => {
   assert.equal(headers.authorization, 'Bearer of-ones-own')
 })
 
+test('a chunk that a plugin has read ahead does not end its thread later', { timeout: 30_000 }, async () => {
+  const decode = `const chunks = body[Symbol.asyncIterator](); await chunks.next(); chunks.next().catch(() => {});
+    yield { type: 'text-delta', text: String(++calls) }; yield { type: 'finish', reason: 'stop' }`
+  const gateway = start(fileOf(`let calls = 0; ${chat(request, decode)}`))
+  script = (_, response) => {
+    response.write('some')
+    setTimeout(() => response.end('more'), 200)
+  }
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], '1')
+  await new Promise((resolve) => setTimeout(resolve, 6_000))
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], '2')
+  script = answer
+})
+
 test('a plugin writes nothing to stdout and finds no key in its environment', async () => {
   const source = chat(
     request,
