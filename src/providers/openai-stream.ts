@@ -145,7 +145,8 @@ const maxToolCalls = 1024
 
 /**
  * Gathers tool calls from fragments, by index. Servers have been seen to give all calls one index, or none: then a name
- * with a new id begins a new call, and without ids a name behind arguments does. Others give every fragment a new id.
+ * with a new id begins a new call, and without ids a name behind arguments does, or, where there is an index, behind whole
+ * ones. Others give every fragment a new id.
  */
 export function createToolCalls(): ToolCalls {
   type Call = { index: number | undefined; id: string; name: string; pieces: string[] }
@@ -170,7 +171,9 @@ export function createToolCalls(): ToolCalls {
         isNamed &&
         (typeof id === 'string' && id !== ''
           ? known !== undefined && known.id !== '' && known.id !== id
-          : index === undefined && (known?.pieces.length ?? 0) > 0)
+          : index === undefined
+            ? (known?.pieces.length ?? 0) > 0
+            : isWhole(known?.pieces ?? []))
       const call = known && !isOther ? known : begin(index)
       if (typeof id === 'string') call.id ||= id
       if (isNamed) call.name = name
@@ -184,6 +187,16 @@ export function createToolCalls(): ToolCalls {
         name,
         argumentsText: pieces.join(''),
       })),
+  }
+}
+
+/** Whether the arguments have come in one piece, to which nothing can be added. */
+function isWhole([piece = '', ...more]: readonly string[]): boolean {
+  if (more.length > 0 || !piece.trimEnd().endsWith('}')) return false
+  try {
+    return isObject(JSON.parse(piece))
+  } catch {
+    return false
   }
 }
 
