@@ -669,8 +669,9 @@ test('7: stop behind tool calls means the calls', async () => {
 })
 
 test('27: comments and keep-alives are passed over', async () => {
-  const noisy = [': OPENROUTER PROCESSING\n\n', ...stream.flatMap((piece) => [': OPENROUTER PROCESSING\n\n', piece])]
-  assert.equal((await answer(noisy)).text, 'Hello')
+  for (const nothing of [': OPENROUTER PROCESSING\n\n', 'data: \n\n', 'data\n\n']) {
+    assert.equal((await answer(stream.flatMap((piece) => [nothing, piece]))).text, 'Hello')
+  }
 })
 
 const failing: [string, string, string, boolean][] = [

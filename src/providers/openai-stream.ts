@@ -75,6 +75,8 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
           done = true
           break stream
         }
+        // Sent to keep the connection open.
+        if (data.trim() === '') continue
         const chunk = parseChunk(data)
         if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
         yield* read(chunk)
