@@ -715,6 +715,12 @@ const failing: [string, string, string, boolean][] = [
     'invalid_request',
     false,
   ],
+  [
+    'a chunk that is an error',
+    frame({ object: 'error', message: 'too long', type: 'invalid_request_error', param: null, code: 400 }),
+    'invalid_request',
+    false,
+  ],
   ['an error that is only words', frame({ error: 'something broke' }), 'provider_error', true],
   ['a rate limit', frame({ error: { message: 'slow down', type: 'rate_limit_error' } }), 'rate_limited', true],
   [
