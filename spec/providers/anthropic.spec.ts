@@ -771,6 +771,27 @@ const lived: { name: string; events: Json[]; text?: string; thoughts?: string; c
       { type: 'thinking', thinking: '', signature: 'hidden' },
     ],
   },
+  {
+    name: 'calls of tools that share one index, the last without an id',
+    events: [
+      start(),
+      open(0, { type: 'tool_use', id: 'a', name: 'f', input: {} }),
+      json(0, '{"x":1}'),
+      close(0),
+      open(0, { type: 'tool_use', id: 'b', name: 'g', input: {} }),
+      json(0, '{}'),
+      close(0),
+      open(0, { type: 'tool_use', name: 'h', input: {} }),
+      close(0),
+      ending('tool_use'),
+      stop,
+    ],
+    calls: [
+      { id: 'a', name: 'f', argumentsText: '{"x":1}' },
+      { id: 'b', name: 'g', argumentsText: '{}' },
+      { id: 'call_2', name: 'h', argumentsText: '{}' },
+    ],
+  },
   { name: 'an answer without content', events: [start(), ending('end_turn'), stop] },
 ]
 

@@ -12,11 +12,12 @@ type Block = { type: string; id: string; name: string; pieces: string[]; signatu
 
 /**
  * The answer of /v1/messages: a stream of named events that ends with `message_stop`, or a whole message from a server
- * that does not stream. Blocks are told apart by index; servers have been seen to leave out a block's end.
+ * that does not stream. Blocks are told apart by index; servers have been seen to leave out a block's end, or to give calls one index.
  */
 export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Event> {
   const { headers } = response
-  const blocks = new Map<number, Block>()
+  const blocks: Block[] = []
+  const byIndex = new Map<number, Block>()
   const counts: Json = {}
   let announced = false
   let stopReason: string | undefined
@@ -46,7 +47,11 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       signature: [],
       input: type === 'redacted_thinking' ? data : input,
     }
-    blocks.set(index, block)
+    const known = byIndex.get(index)
+    byIndex.set(index, block)
+    // A beginning that is repeated is the same block; another call of a tool is not, whatever its index.
+    if (known && known.type === block.type && known.id === block.id) blocks[blocks.indexOf(known)] = block
+    else if (blocks.push(block) > maxBlocks) throw badPiece()
     if (typeof content['text'] === 'string') yield* piece(block, content['text'])
     if (typeof content['thinking'] === 'string') yield* piece(block, content['thinking'])
     if (typeof content['signature'] === 'string') block.signature.push(content['signature'])
@@ -60,7 +65,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   }
 
   function* extend(index: number, delta: unknown): Generator<Event> {
-    const block = blocks.get(index)
+    const block = byIndex.get(index)
     if (!block || !isObject(delta)) return
     for (const field of ['text', 'thinking', 'partial_json']) {
       const text = delta[field]
@@ -114,14 +119,14 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   if (!stopped) {
     throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
   }
-  yield* finished(blocks.values())
+  yield* finished(blocks)
   if (Object.keys(counts).length > 0) yield { type: 'usage', usage: usageOf(counts) }
-  yield { type: 'finish', reason: finishReasonOf(stopReason, [...blocks.values()]), raw: stopReason }
+  yield { type: 'finish', reason: finishReasonOf(stopReason, blocks), raw: stopReason }
 }
 
 /** What can only be told once a block is whole: thoughts, in the order in which they were sealed, and calls of tools. */
-function* finished(blocks: Iterable<Block>): Generator<Event> {
-  for (const { type, id, name, pieces, signature, input } of blocks) {
+function* finished(blocks: readonly Block[]): Generator<Event> {
+  for (const [at, { type, id, name, pieces, signature, input }] of blocks.entries()) {
     if (type === 'thinking') {
       yield { type: 'reasoning-block', block: { type, thinking: pieces.join(''), signature: signature.join('') } }
     } else if (type === 'redacted_thinking') {
@@ -129,7 +134,7 @@ function* finished(blocks: Iterable<Block>): Generator<Event> {
     } else if (type === 'tool_use') {
       // The arguments come in pieces, or, without a stream, as the value itself; a call without any has neither.
       const whole = isObject(input) && Object.keys(input).length > 0 ? JSON.stringify(input) : '{}'
-      yield { type: 'tool-call', id, name, argumentsText: pieces.join('') || whole }
+      yield { type: 'tool-call', id: id || `call_${at}`, name, argumentsText: pieces.join('') || whole }
     }
   }
 }
