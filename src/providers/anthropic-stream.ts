@@ -2,7 +2,7 @@ import { Fault } from '../errors.ts'
 import type { Event, FinishReason, Usage } from '../gateway.ts'
 import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
-import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
+import { faultOfProblem, quote, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
 import { countOf, isObject, type Json } from './json.ts'
 
@@ -21,7 +21,13 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   const counts: Json = {}
   let announced = false
   let stopReason: string | undefined
+  let stopDetails: unknown
   let stopped = false
+
+  const end = ({ stop_reason, stop_details }: Json) => {
+    if (typeof stop_reason === 'string') stopReason = stop_reason
+    stopDetails = stop_details ?? stopDetails
+  }
 
   function* begin(message: unknown): Generator<Event> {
     if (!isObject(message)) return
@@ -89,7 +95,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       case 'message_delta': {
         const { delta, usage } = event
         Object.assign(counts, counted(usage))
-        if (isObject(delta) && typeof delta['stop_reason'] === 'string') stopReason = delta['stop_reason']
+        if (isObject(delta)) end(delta)
         return
       }
       case 'message_stop':
@@ -104,9 +110,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       throw faultOfProblem(readProblem(message), headers)
     }
     yield* begin(message)
-    const { content, stop_reason } = message
+    const { content } = message
     for (const [index, block] of (Array.isArray(content) ? content : []).entries()) yield* open(index, block)
-    if (typeof stop_reason === 'string') stopReason = stop_reason
+    end(message)
     stopped = stopReason !== undefined
   } else {
     stream: for await (const events of readEvents(body)) {
@@ -120,6 +126,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
   }
   yield* finished(blocks)
+  yield* explained(stopDetails)
   if (Object.keys(counts).length > 0) yield { type: 'usage', usage: usageOf(counts) }
   yield { type: 'finish', reason: finishReasonOf(stopReason, blocks), raw: stopReason }
 }
@@ -137,6 +144,14 @@ function* finished(blocks: readonly Block[]): Generator<Event> {
       yield { type: 'tool-call', id: id || `call_${at}`, name, argumentsText: pieces.join('') || whole }
     }
   }
+}
+
+/** Why the answer was refused, where the server says so: { type: 'refusal', category, explanation }. */
+function* explained(details: unknown): Generator<Event> {
+  if (!isObject(details) || details['type'] !== 'refusal') return
+  const { category, explanation } = details
+  const words = [category, explanation].filter((word) => typeof word === 'string' && word !== '')
+  if (words.length > 0) yield { type: 'warning', message: `the answer was refused: ${quote(words.join(': '))}` }
 }
 
 const finishReasons: Readonly<Record<string, FinishReason>> = {

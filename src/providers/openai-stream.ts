@@ -30,7 +30,7 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
     if (!isObject(chunk))
       throw new Fault('invalid_response', 'a piece of the answer is not an object', { cause: 'bad_json' })
     const { error, model, choices } = chunk
-    // The error may also be the whole chunk, as FastChat and early versions of vLLM wrote it.
+    // The error may also be the whole chunk.
     if (error || chunk['object'] === 'error') throw faultOfProblem(readProblem(chunk), headers)
     // Azure's first chunk names no model; a server that never names one is announced all the same.
     const choiceList = Array.isArray(choices) ? choices : []
