@@ -796,3 +796,35 @@ test('https: a certificate of one’s own, HTTPS_PROXY and NO_PROXY', async (t) 
     assert.equal(proxy.seen.length, before)
   })
 })
+
+test('an image for a model that is known to take none is refused before anything is sent', async (t) => {
+  const models = [
+    { name: 'text:1b', capabilities: ['completion', 'tools'] },
+    { name: 'sees:1b', capabilities: ['completion', 'vision'] },
+    { name: 'unknown:1b' },
+  ]
+  const upstream = await upstreamFor(t, ({ path }, response) => {
+    if (path === '/api/tags') return sendJson(response, 200, { models })
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' })
+    response.end('{"message":{"content":"seen"},"done":true,"done_reason":"stop"}\n')
+  })
+  const gateway = gatewayFor(t, { OLLAMA_HOST: upstream.url.replace(/\/v1$/, '') })
+  await callTool(gateway, 'listModels', {})
+  const image = { type: 'image', data: 'iVBORw0KGgo=', mimeType: 'image/png' }
+  const call = { role: 'assistant', toolCalls: [{ id: 'a', name: 'look', arguments: {} }] }
+  const asked = { role: 'user', content: 'Look' }
+  const conversations = [
+    [{ role: 'user', content: [image] }],
+    [asked, call, { role: 'tool', toolCallId: 'a', content: [image] }],
+    [asked, call, { role: 'user', content: [{ type: 'tool_result', toolUseId: 'a', content: [image] }] }],
+  ]
+  for (const messages of conversations) {
+    const before = upstream.requests.length
+    const result = await callTool(gateway, 'createCompletion', { model: 'ollama/text:1b', messages })
+    assert.deepEqual([factsOf(result)['code'], factsOf(result)['cause']], ['invalid_request', 'no_vision'])
+    assert.equal(upstream.requests.length, before)
+    for (const model of ['ollama/sees:1b', 'ollama/unknown:1b']) {
+      assert.equal(textOf(await callTool(gateway, 'createCompletion', { model, messages })), 'seen')
+    }
+  }
+})

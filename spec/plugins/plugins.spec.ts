@@ -195,6 +195,14 @@ const misbehaviours: Readonly<Record<string, [source: string, words: RegExp, cod
   'gives an unknown event': [chat(request, `yield { type: 'served', provider: 'x' }`), /did not keep to the types/],
   'never finishes': [chat(request, ''), /ended before it was finished/, 'truncated'],
   'ends the process': [chat(request, 'process.exit(0); yield'), /ended its thread/],
+  'sends what JSON has no words for': [
+    chat(`({ method: 'POST', url: baseUrl, headers: {}, json: { count: 1n }, warnings: [] })`, ''),
+    /did not keep to the types: json/,
+  ],
+  'answers with a value that holds itself': [
+    chat(request, `const value = {}; value.value = value; yield { type: 'reasoning-block', block: value }`),
+    /did not keep to the types: block/,
+  ],
   'takes all memory': [chat(request, 'const a = []; for (;;) a.push(new Array(1e5).fill(a.length))'), /its plugin/],
 }
 
@@ -225,6 +233,74 @@ for (const [name, decode] of Object.entries({
     await assertTheRestGoesOn(gateway)
   })
 }
+
+const finished = `yield { type: 'text-delta', text: 'done' }; yield { type: 'finish', reason: 'stop' }`
+
+test('what a plugin sends through its port beside its answers is nobody’s', async () => {
+  const stray = `const { parentPort } = await import('node:worker_threads');
+    for (const word of [null, 5, 'word', [], {}, { id: 'none', fault: null }]) parentPort.postMessage(word)`
+  const gateway = start(fileOf(chat(request, `${stray}; ${finished}`)))
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], 'done')
+  await assertTheRestGoesOn(gateway)
+})
+
+test('a plugin behind a symbolic link is held to its digest and to one file as well', async () => {
+  writeFileSync(join(folder, 'beside.mjs'), 'export const secret = 1')
+  const { path, sha256 } = fileOf(`import './beside.mjs'\n${documented}`)
+  const link = join(folder, 'link.mjs')
+  symlinkSync(path, link)
+  const gateway = start({ path: link, sha256 })
+  const result = await complete(gateway, 'mine/small')
+  assert.equal(faultOf(result)['code'], 'configuration')
+  assert.match(((result['content'] as Json[])[0] as Json)['text'] as string, /one file.*\.\/beside\.mjs/)
+})
+
+test('a call does not wait for its provider when another one has ended the thread', async () => {
+  const decode = `if (calls++ > 0) process.exit(0); for await (const chunk of body) yield { type: 'text-delta', text: 'begun' }`
+  const gateway = start(fileOf(`let calls = 0; ${chat(request, decode)}`))
+  script = (_, response) => void response.write('some')
+  const waiting = complete(gateway, 'mine/small', {}, { progressToken: 3 })
+  await gateway.find(({ params }) => params?.['message'] === 'begun')
+  const startedMs = performance.now()
+  await complete(gateway, 'mine/small')
+  assert.match((((await waiting)['content'] as Json[])[0] as Json)['text'] as string, /ended its thread/)
+  assert.ok(performance.now() - startedMs < 10_000)
+  script = answer
+  await assertTheRestGoesOn(gateway)
+})
+
+test('names of a plugin’s headers have no case', async () => {
+  const encode = `({ method: 'POST', url: baseUrl, headers: { 'Content-Type': 'text/plain' }, json: {}, warnings: [] })`
+  const source = chat(encode, finished).replace('({ authorization: key })', '({ Authorization: key })')
+  const gateway = startGateway({
+    PROVIDER_CONFIG: JSON.stringify({
+      plugins: { lines: fileOf(source) },
+      providers: {
+        mine: { type: 'lines', baseUrl: upstream.url, apiKey: key, headers: { authorization: 'Bearer of-ones-own' } },
+      },
+    }),
+  })
+  gateways.push(gateway)
+  const from = upstream.requests.length
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], 'done')
+  const [{ headers }] = upstream.requests.slice(from) as [Received]
+  assert.equal(headers['content-type'], 'application/json')
+  assert.equal(headers.authorization, 'Bearer of-ones-own')
+})
+
+test('a chunk that a plugin has read ahead does not end its thread later', { timeout: 30_000 }, async () => {
+  const decode = `const chunks = body[Symbol.asyncIterator](); await chunks.next(); chunks.next().catch(() => {});
+    yield { type: 'text-delta', text: String(++calls) }; yield { type: 'finish', reason: 'stop' }`
+  const gateway = start(fileOf(`let calls = 0; ${chat(request, decode)}`))
+  script = (_, response) => {
+    response.write('some')
+    setTimeout(() => response.end('more'), 200)
+  }
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], '1')
+  await new Promise((resolve) => setTimeout(resolve, 6_000))
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], '2')
+  script = answer
+})
 
 test('a plugin writes nothing to stdout and finds no key in its environment', async () => {
   const source = chat(

@@ -556,6 +556,7 @@ async function gathered(chunks: readonly Uint8Array[], contentType = 'text/event
     last: {
       response: pick('response'),
       usage: pick('usage').map((event) => event.usage),
+      warnings: pick('warning').map((event) => event.message),
       finish: pick('finish').map(({ reason, raw }) => [reason, raw]),
     },
     fault,
@@ -585,6 +586,22 @@ for (const { raw, reason } of reasons) {
     assert.deepEqual([whole.text, whole.last['finish']], ['a', [[reason, raw]]])
   })
 }
+
+test('why an answer was refused is told, streamed and whole', async () => {
+  const stop_details = { type: 'refusal', category: 'cyber', explanation: 'This could\ndo harm.' }
+  const delta = { stop_reason: 'refusal', stop_sequence: null, stop_details }
+  const streamed = framed([start(), { type: 'message_delta', delta, usage: { output_tokens: 1 } }, stop])
+  const whole = JSON.stringify({ type: 'message', model: 'claude-x', content: [], ...delta, usage })
+  for (const [body, type] of [
+    [streamed, 'text/event-stream'],
+    [whole, 'application/json'],
+  ] as const) {
+    const { last, fault } = await gathered([Buffer.from(body)], type)
+    assert.equal(fault, undefined)
+    assert.deepEqual(last['warnings'], ['the answer was refused: cyber: This could do harm.'])
+    assert.deepEqual(last['finish'], [['refusal', 'refusal']])
+  }
+})
 
 test('end_turn behind a call is a call all the same', async () => {
   const { last } = await decode([start(), toolOpen(0), json(0, '{}'), close(0), ending('end_turn'), stop])
@@ -795,6 +812,27 @@ const lived: { name: string; events: Json[]; text?: string; thoughts?: string; c
       { type: 'thinking', thinking: '', signature: 'hidden' },
     ],
   },
+  {
+    name: 'calls of tools that share one index, the last without an id',
+    events: [
+      start(),
+      open(0, { type: 'tool_use', id: 'a', name: 'f', input: {} }),
+      json(0, '{"x":1}'),
+      close(0),
+      open(0, { type: 'tool_use', id: 'b', name: 'g', input: {} }),
+      json(0, '{}'),
+      close(0),
+      open(0, { type: 'tool_use', name: 'h', input: {} }),
+      close(0),
+      ending('tool_use'),
+      stop,
+    ],
+    calls: [
+      { id: 'a', name: 'f', argumentsText: '{"x":1}' },
+      { id: 'b', name: 'g', argumentsText: '{}' },
+      { id: 'call_2', name: 'h', argumentsText: '{}' },
+    ],
+  },
   { name: 'an answer without content', events: [start(), ending('end_turn'), stop] },
 ]
 
@@ -834,6 +872,7 @@ test('a whole message has what a stream of it has', async () => {
   assert.deepEqual(answer.last, {
     response: [{ type: 'response', requestId: 'req_1', model: 'claude-x' }],
     usage: [{ promptTokens: 20, completionTokens: 1, totalTokens: 21, cachedPromptTokens: 8 }],
+    warnings: [],
     finish: [['toolCalls', 'tool_use']],
   })
 })

@@ -368,19 +368,31 @@ for (const [name, stream] of parallel) {
   })
 }
 
-test('5: calls that are whole, with neither index nor id, stay apart', async () => {
-  const stream = [
-    call(undefined, { name: 'f', args: '{"x":1}' }),
-    call(undefined, { name: 'g', args: '{"y":2}' }),
-    chunk({}, 'tool_calls'),
-    done,
-  ]
+for (const [how, index, id] of [
+  ['neither index nor id', undefined, undefined],
+  ['one index and no id', 0, undefined],
+  ['one index and empty ids', 0, ''],
+] as const) {
+  test(`5: calls that are whole, with ${how}, stay apart`, async () => {
+    const named = (name: string, args: string) => call(index, { ...(id === undefined ? {} : { id }), name, args })
+    const stream = [named('f', '{"x":1}'), named('g', '{"y":2}'), named('g', '{}'), chunk({}, 'tool_calls'), done]
+    assert.deepEqual(
+      (await answer(stream)).calls.map(({ name, argumentsText }) => [name, argumentsText]),
+      [
+        ['f', '{"x":1}'],
+        ['g', '{"y":2}'],
+        ['g', '{}'],
+      ],
+    )
+  })
+}
+
+test('5: fragments of one call that repeat its name without an id stay together', async () => {
+  const stream = ['{"x"', ':{}', '}'].map((args) => call(0, { name: 'f', args }))
+  const { calls } = await answer([...stream, chunk({}, 'tool_calls'), done])
   assert.deepEqual(
-    (await answer(stream)).calls.map(({ name, argumentsText }) => [name, argumentsText]),
-    [
-      ['f', '{"x":1}'],
-      ['g', '{"y":2}'],
-    ],
+    calls.map(({ argumentsText }) => argumentsText),
+    ['{"x":{}}'],
   )
 })
 
@@ -669,8 +681,9 @@ test('7: stop behind tool calls means the calls', async () => {
 })
 
 test('27: comments and keep-alives are passed over', async () => {
-  const noisy = [': OPENROUTER PROCESSING\n\n', ...stream.flatMap((piece) => [': OPENROUTER PROCESSING\n\n', piece])]
-  assert.equal((await answer(noisy)).text, 'Hello')
+  for (const nothing of [': OPENROUTER PROCESSING\n\n', 'data: \n\n', 'data\n\n']) {
+    assert.equal((await answer(stream.flatMap((piece) => [nothing, piece]))).text, 'Hello')
+  }
 })
 
 const failing: [string, string, string, boolean][] = [
@@ -711,6 +724,12 @@ const failing: [string, string, string, boolean][] = [
   [
     'an event named error',
     `event: error\n${frame({ message: 'bad', type: 'invalid_request_error' })}`,
+    'invalid_request',
+    false,
+  ],
+  [
+    'a chunk that is an error',
+    frame({ object: 'error', message: 'too long', type: 'invalid_request_error', param: null, code: 400 }),
     'invalid_request',
     false,
   ],

@@ -1,5 +1,5 @@
 import { Fault, type Met } from '../errors.ts'
-import type { Ask, Substituted } from '../gateway.ts'
+import type { Ask, Part, Substituted } from '../gateway.ts'
 import type { Call, Handle } from '../handle.ts'
 import type { Clock } from '../http/retry.ts'
 import type { Directory } from './directory.ts'
@@ -107,16 +107,20 @@ function assertTakes(ask: Ask, { target }: Route, directory: Directory): void {
   if (ask.kind !== 'chat') return
   const { capabilities } = directory.known(target.provider, target.model) ?? {}
   if (capabilities === undefined || capabilities.includes('vision')) return
-  const pictured = ask.messages.some(({ content }) =>
-    content.some(({ type }) => type === 'image' || type === 'image-url'),
-  )
-  if (!pictured) return
+  if (!ask.messages.some(({ content }) => holdsImage(content))) return
   throw new Fault('invalid_request', 'this model takes no images', {
     cause: 'no_vision',
     provider: target.provider,
     model: target.model,
     attempts: 0,
   })
+}
+
+function holdsImage(parts: readonly Part[]): boolean {
+  return parts.some(
+    (part) =>
+      part.type === 'image' || part.type === 'image-url' || (part.type === 'tool-result' && holdsImage(part.content)),
+  )
 }
 
 function isUnknownModel({ code, detail }: Fault): boolean {

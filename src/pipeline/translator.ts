@@ -186,9 +186,9 @@ async function requestFor(
     method: encoded.method,
     url: encoded.url,
     headers: {
-      ...encoded.headers,
+      ...lowerCased(encoded.headers),
       ...(encoded.json ? { 'content-type': 'application/json' } : {}),
-      ...(key === undefined ? {} : await preset.dialect.authorize(key)),
+      ...(key === undefined ? {} : lowerCased(await preset.dialect.authorize(key))),
       ...lowerCased(headers),
     },
     ...(encoded.json ? { body: JSON.stringify(encoded.json) } : encoded.bytes ? { body: encoded.bytes } : {}),
@@ -197,7 +197,7 @@ async function requestFor(
   }
 }
 
-/** Names of headers have no case: one that the configuration sets replaces ours however it is spelled. */
+/** Names of headers have no case: one that a plugin or the configuration sets replaces ours however it is spelled. */
 function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 }

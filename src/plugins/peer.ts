@@ -11,15 +11,13 @@ export type Peer = {
 /** A Worker, seen from outside or from within. */
 export type Port = {
   postMessage(message: unknown): void
-  on(event: 'message', listener: (message: Message) => void): unknown
+  on(event: 'message', listener: (message: unknown) => void): unknown
 }
 
 export type Methods = Readonly<Record<string, (...parameters: never[]) => unknown>>
 
-type Message =
-  | { id: number; method: string; parameters: never[] }
-  | { id: number; value: unknown }
-  | { id: number; fault: ToldFault }
+/** Of a method asked for, or with the answer: a value or a fault. */
+type Message = { id: number; method?: string; parameters: never[]; value?: unknown; fault?: ToldFault }
 
 /** An error cannot cross between threads with its class. */
 type ToldFault = { code: string; message: string; detail: FaultDetail }
@@ -37,8 +35,10 @@ export function createPeer(port: Port, methods: Methods): Peer {
     }
   }
   port.on('message', (message) => {
-    if ('method' in message) {
-      const { id, method, parameters } = message
+    // The port is within a plugin's reach as well: what else comes through it is nobody's.
+    if (!isMessage(message)) return
+    const { id, method, parameters } = message
+    if (method !== undefined) {
       void answer(id, () => {
         const known = Object.hasOwn(methods, method) ? methods[method] : undefined
         if (!known) throw new Fault('internal', `there is no ${method}`)
@@ -46,9 +46,9 @@ export function createPeer(port: Port, methods: Methods): Peer {
       })
       return
     }
-    const asked = waiting.get(message.id)
-    waiting.delete(message.id)
-    if ('fault' in message) asked?.reject(faultFrom(message.fault))
+    const asked = waiting.get(id)
+    waiting.delete(id)
+    if (message.fault) asked?.reject(faultFrom(message.fault))
     else asked?.resolve(message.value)
   })
 
@@ -67,6 +67,10 @@ export function createPeer(port: Port, methods: Methods): Peer {
       waiting.clear()
     },
   }
+}
+
+function isMessage(value: unknown): value is Message {
+  return typeof value === 'object' && value !== null && 'id' in value
 }
 
 /** A fault as its parts. A plugin's own copy of the class, or an object like it, is as good as ours. */

@@ -103,7 +103,8 @@ async function* decode(thread: Thread, response: HttpResponse, asked: Ask, shape
     throw contained(error, shapes)
   } finally {
     stream.close()
-    await chunks.return?.()
+    // Not waited for: the thread may have ended over a chunk that the provider has not sent yet.
+    chunks.return?.().catch(() => {})
   }
 }
 

@@ -8,7 +8,7 @@ export type Shapes = ReturnType<typeof createShapes>
 export function createShapes() {
   const count = z.number().check(z.nonnegative())
   const index = z.int().check(z.nonnegative())
-  const json = z.record(z.string(), z.unknown())
+  const json = z.record(z.string(), z.unknown()).check(z.refine(isJson, 'cannot be written as JSON'))
   const text = z.string()
   const maybe = z.optional(text)
   const headers = z.record(
@@ -100,4 +100,13 @@ export function createShapes() {
   })
 
   return { description, headers, encoded, event, fault }
+}
+
+/** Between threads there are values that JSON has no words for: big integers, and objects that hold themselves. */
+function isJson(value: unknown): boolean {
+  try {
+    return JSON.stringify(value) !== undefined
+  } catch {
+    return false
+  }
 }

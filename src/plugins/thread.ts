@@ -81,11 +81,11 @@ function start(name: string, startWorker: StartWorker, log: Logger): Running {
   }
 
   const asked = async (patience: Patience, method: string, parameters: unknown[]) => {
-    patience.resume()
+    patience.begin()
     try {
       return await peer.ask(method, ...parameters)
     } finally {
-      patience.pause()
+      patience.end()
     }
   }
   const newPatience = () => createPatience(() => end(`did not answer within ${patienceMs / 1000} s`))
@@ -109,16 +109,27 @@ function start(name: string, startWorker: StartWorker, log: Logger): Running {
   return thread
 }
 
-type Patience = { pause(): void; resume(): void }
+/** Runs out between a beginning and its end; a chunk that the plugin reads ahead, when nothing is asked, costs none. */
+type Patience = { begin(): void; end(): void; pause(): void; resume(): void }
 
 function createPatience(onEnd: () => void): Patience {
   let timer: NodeJS.Timeout | undefined
+  let asked = false
   const pause = () => clearTimeout(timer)
+  const resume = () => {
+    pause()
+    if (asked) timer = setTimeout(onEnd, patienceMs)
+  }
   return {
-    pause,
-    resume() {
-      pause()
-      timer = setTimeout(onEnd, patienceMs)
+    begin() {
+      asked = true
+      resume()
     },
+    end() {
+      asked = false
+      pause()
+    },
+    pause,
+    resume,
   }
 }

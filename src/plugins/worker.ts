@@ -14,6 +14,8 @@ const { url, source } = workerData as PluginModule
 
 registerHooks({
   resolve(specifier, context, next) {
+    // Not where a symbolic link leads: it is what was read that has the digest.
+    if (specifier === url) return { url, format: 'module', shortCircuit: true }
     if (specifier === 'genai-gateway-mcp/plugin') {
       return { url: new URL('./plugin.mjs', import.meta.url).href, format: 'module', shortCircuit: true }
     }

@@ -2,7 +2,7 @@ import { Fault } from '../errors.ts'
 import type { Event, FinishReason, Usage } from '../gateway.ts'
 import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
-import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
+import { faultOfProblem, quote, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
 import { countOf, isObject, type Json } from './json.ts'
 
@@ -14,7 +14,7 @@ type Block = { type: string; id: string; name: string; pieces: string[]; signatu
 
 /**
  * The answer of /v1/messages: a stream of named events that ends with `message_stop`, or a whole message from a server
- * that does not stream. Blocks are told apart by index; servers have been seen to leave out a block's end.
+ * that does not stream. Blocks are told apart by index; servers have been seen to leave out a block's end, or to give calls one index.
  */
 export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Event> {
   const { headers } = response
@@ -23,7 +23,13 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   const counts: Json = {}
   let announced = false
   let stopReason: string | undefined
+  let stopDetails: unknown
   let stopped = false
+
+  const end = ({ stop_reason, stop_details }: Json) => {
+    if (typeof stop_reason === 'string') stopReason = stop_reason
+    stopDetails = stop_details ?? stopDetails
+  }
 
   function* begin(message: unknown): Generator<Event> {
     if (!isObject(message)) return
@@ -50,9 +56,11 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       signature: [],
       input: type === 'redacted_thinking' ? data : input,
     }
-    // Behind an index that comes again stands another block.
-    blocks.push(block)
+    const known = byIndex.get(index)
     byIndex.set(index, block)
+    // A beginning that is repeated is the same block; another call of a tool is not, whatever its index.
+    if (known && known.type === block.type && known.id === block.id) blocks[blocks.indexOf(known)] = block
+    else blocks.push(block)
     yield* append(block, content)
   }
 
@@ -88,7 +96,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       case 'message_delta': {
         const { delta, usage } = event
         Object.assign(counts, counted(usage))
-        if (isObject(delta) && typeof delta['stop_reason'] === 'string') stopReason = delta['stop_reason']
+        if (isObject(delta)) end(delta)
         return
       }
       case 'message_stop':
@@ -103,9 +111,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       throw faultOfProblem(readProblem(message), headers)
     }
     yield* begin(message)
-    const { content, stop_reason } = message
+    const { content } = message
     for (const [index, block] of (Array.isArray(content) ? content : []).entries()) yield* open(index, block)
-    if (typeof stop_reason === 'string') stopReason = stop_reason
+    end(message)
     stopped = stopReason !== undefined
   } else {
     stream: for await (const events of readEvents(body)) {
@@ -119,13 +127,14 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
   }
   yield* finished(blocks)
+  yield* explained(stopDetails)
   if (Object.keys(counts).length > 0) yield { type: 'usage', usage: usageOf(counts) }
   yield { type: 'finish', reason: finishReasonOf(stopReason, blocks), raw: stopReason }
 }
 
 /** What can only be told once a block is whole: thoughts, in the order in which they were sealed, and calls of tools. */
-function* finished(blocks: Iterable<Block>): Generator<Event> {
-  for (const { type, id, name, pieces, signature, input } of blocks) {
+function* finished(blocks: readonly Block[]): Generator<Event> {
+  for (const [at, { type, id, name, pieces, signature, input }] of blocks.entries()) {
     if (type === 'thinking') {
       yield { type: 'reasoning-block', block: { type, thinking: pieces.join(''), signature: signature.join('') } }
     } else if (type === 'redacted_thinking') {
@@ -133,9 +142,17 @@ function* finished(blocks: Iterable<Block>): Generator<Event> {
     } else if (type === 'tool_use') {
       // The arguments come in pieces, or, without a stream, as the value itself; a call without any has neither.
       const whole = isObject(input) && Object.keys(input).length > 0 ? JSON.stringify(input) : '{}'
-      yield { type: 'tool-call', id, name, argumentsText: pieces.join('') || whole }
+      yield { type: 'tool-call', id: id || `call_${at}`, name, argumentsText: pieces.join('') || whole }
     }
   }
+}
+
+/** Why the answer was refused, where the server says so: { type: 'refusal', category, explanation }. */
+function* explained(details: unknown): Generator<Event> {
+  if (!isObject(details) || details['type'] !== 'refusal') return
+  const { category, explanation } = details
+  const words = [category, explanation].filter((word) => typeof word === 'string' && word !== '')
+  if (words.length > 0) yield { type: 'warning', message: `the answer was refused: ${quote(words.join(': '))}` }
 }
 
 const finishReasons: Readonly<Record<string, FinishReason>> = {

@@ -34,7 +34,8 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
     if (!isObject(chunk))
       throw new Fault('invalid_response', 'a piece of the answer is not an object', { cause: 'bad_json' })
     const { error, model, choices } = chunk
-    if (error) throw faultOfProblem(readProblem(chunk), headers)
+    // The error may also be the whole chunk.
+    if (error || chunk['object'] === 'error') throw faultOfProblem(readProblem(chunk), headers)
     // Azure's first chunk names no model; a server that never names one is announced all the same.
     const choiceList = Array.isArray(choices) ? choices : []
     if (!announced && (model || choiceList.length > 0)) {
@@ -81,6 +82,8 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
           done = true
           break stream
         }
+        // Sent to keep the connection open.
+        if (data.trim() === '') continue
         const chunk = parseChunk(data)
         if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
         yield* read(chunk)
@@ -151,7 +154,8 @@ const maxToolCalls = 1024
 
 /**
  * Gathers tool calls from fragments, by index. Servers have been seen to give all calls one index, or none: then a name
- * with a new id begins a new call, and without ids a name behind arguments does. Others give every fragment a new id.
+ * with a new id begins a new call, and without ids a name behind arguments does, or, where there is an index, behind whole
+ * ones. Others give every fragment a new id.
  */
 export function createToolCalls(): ToolCalls {
   type Call = { index: number | undefined; id: string; name: string; pieces: string[] }
@@ -176,7 +180,9 @@ export function createToolCalls(): ToolCalls {
         isNamed &&
         (typeof id === 'string' && id !== ''
           ? known !== undefined && known.id !== '' && known.id !== id
-          : index === undefined && (known?.pieces.length ?? 0) > 0)
+          : index === undefined
+            ? (known?.pieces.length ?? 0) > 0
+            : isWhole(known?.pieces ?? []))
       const call = known && !isOther ? known : begin(index)
       if (typeof id === 'string') call.id ||= id
       if (isNamed) call.name = name
@@ -190,6 +196,16 @@ export function createToolCalls(): ToolCalls {
         name,
         argumentsText: pieces.join(''),
       })),
+  }
+}
+
+/** Whether the arguments have come in one piece, to which nothing can be added. */
+function isWhole([piece = '', ...more]: readonly string[]): boolean {
+  if (more.length > 0 || !piece.trimEnd().endsWith('}')) return false
+  try {
+    return isObject(JSON.parse(piece))
+  } catch {
+    return false
   }
 }
 
