@@ -48,7 +48,7 @@ export type ProviderTool<Encoded = EncodedRequest> = Operation<ToolAsk, Encoded>
 }
 
 /** What can be asked of a provider. An operation that is absent is not offered. */
-type Operations<Encoded> = {
+export type Operations<Encoded> = {
   chat?: Operation<ChatAsk, Encoded>
   text?: Operation<TextAsk, Encoded>
   embed?: Operation<EmbedAsk, Encoded>

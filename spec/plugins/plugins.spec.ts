@@ -356,6 +356,7 @@ test('the published types fit a plugin, and refuse what is none', () => {
     })`
   writeFileSync(join(home, 'good.mts'), good)
   writeFileSync(join(home, 'bad.mts'), good.replace("type: 'text-delta'", "type: 'text'"))
+  writeFileSync(join(home, 'reader.mts'), good.replace('warnings: []', 'warnings: [], decode: async function* () {}'))
   const check = (file: string) => {
     const options = [
       '--ignoreConfig',
@@ -373,4 +374,5 @@ test('the published types fit a plugin, and refuse what is none', () => {
   }
   assert.equal(check('good.mts'), '')
   assert.match(check('bad.mts'), /bad\.mts.*error TS2322.*/)
+  assert.match(check('reader.mts'), /reader\.mts.*error TS2322.*/)
 })
