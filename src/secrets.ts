@@ -129,7 +129,14 @@ function formsOf(key: string): string[] {
       .toString('base64')
       .slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + key.length) * 8) / 6)),
   )
-  return [key, encodeURIComponent(key), JSON.stringify(key).slice(1, -1), ...base64].filter(
+  const hex = Buffer.from(key).toString('hex')
+  // A text of JSON within JSON is escaped once more at each level, and once more on the wire.
+  const escaped = [1, 2, 3].map((times) => escapedTimes(key, times))
+  return [key, encodeURIComponent(key), hex, hex.toUpperCase(), ...escaped, ...base64].filter(
     (form) => form.length >= minSecretLength,
   )
+}
+
+function escapedTimes(text: string, times: number): string {
+  return times === 0 ? text : escapedTimes(JSON.stringify(text).slice(1, -1), times - 1)
 }

@@ -407,3 +407,53 @@ test('faults name the host and neither path nor headers', async (t) => {
     return true
   })
 })
+
+/** A server that closes every connection on which a second request arrives, as one does whose idle time has just run out. */
+async function closingServer(t: TestContext, closesFirst = false): Promise<{ url: string; requests: () => number }> {
+  let requests = 0
+  const server = createServer((socket) => {
+    let onThis = 0
+    socket.on('error', () => {})
+    socket.on('data', () => {
+      requests += 1
+      onThis += 1
+      if (closesFirst || onThis > 1) socket.destroy()
+      else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`, requests: () => requests }
+}
+
+const drained = async ({ body }: HttpResponse) => {
+  for await (const _ of body);
+  // The connection is free again a turn behind the end of the body.
+  await new Promise((resolve) => setImmediate(resolve))
+}
+const plain = (url: string): HttpRequest => ({
+  method: 'POST',
+  url,
+  headers: {},
+  body: '{}',
+  limits: { firstByteMs: 5000, idleMs: 5000 },
+})
+
+test('a kept connection that is closed just as it is used again costs a request, not the call', async (t) => {
+  const { url, requests } = await closingServer(t)
+  const send = createPool()
+  for (let time = 0; time < 20; time++) await drained(await send(plain(url), new AbortController().signal))
+  assert.ok(requests() > 20 && requests() <= 40, `${requests()} requests`)
+})
+
+test('what must not arrive twice is not sent again, nor what has failed on a new connection', async (t) => {
+  const { url } = await closingServer(t)
+  const send = createPool()
+  const { signal } = new AbortController()
+  await drained(await send(plain(url), signal))
+  const again = send({ ...plain(url), once: true }, signal)
+  await assert.rejects(again, (fault) => fault instanceof Fault && fault.code === 'network')
+  const dead = await closingServer(t, true)
+  await assert.rejects(createPool()(plain(dead.url), signal), Fault)
+  assert.equal(dead.requests(), 1)
+})

@@ -246,11 +246,6 @@ test('what nobody has seen can be asked for again, up to its end', async () => {
   const { text, events } = await gather(built.handle(ask(), call))
   assert.equal(text, 'Hello')
   assert.equal(servedBy(events)?.attempts, 2)
-  assert.deepEqual(
-    built.sent.map(({ fresh }) => fresh),
-    [false, true],
-    'a second attempt takes a connection of its own',
-  )
 })
 
 test('what nobody has seen is kept when it cannot be asked for again', async () => {

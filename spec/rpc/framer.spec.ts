@@ -12,7 +12,7 @@ type Seen = { value: unknown } | { code: number; id?: string | number }
 const kib = 1024
 const mib = 1024 * kib
 /** Small enough to be exceeded often, large enough for the 4 KiB in which an id is looked for. */
-const small: FramerLimits = { maxLineBytes: 5_000, maxDepth: 8 }
+const small: FramerLimits = { maxLineBytes: 5_000, maxDepth: 8, maxMembers: 500 }
 
 function read(chunks: readonly (string | Uint8Array)[], limits?: FramerLimits): Seen[] {
   const seen: Seen[] = []
@@ -347,4 +347,12 @@ describe('cost', () => {
     framer.push(Buffer.from('{"c":3}\n'))
     assert.deepEqual(seen, [{ a: 1 }, { b: 2 }, { c: 3 }])
   })
+})
+
+test('more members than anybody has a use for are refused before they are parsed', () => {
+  const members = (count: number) =>
+    `{"id":7,"a":{${Array.from({ length: count }, (_, at) => `"${at}":"a:b"`).join(',')}}}\n`
+  assert.deepEqual(read([members(501)], small), [{ code: -32600, id: 7 }])
+  const [seen] = read([members(400)], small)
+  assert.ok(seen && 'value' in seen)
 })

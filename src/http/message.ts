@@ -6,8 +6,8 @@ export type HttpRequest = {
   headers: Record<string, string>
   body?: string | Uint8Array
   limits: Limits
-  /** On a connection of its own: one that is kept open may be closed by the server just as it is used again. */
-  fresh?: boolean
+  /** Whether it must not go out again once it may have arrived. */
+  once?: boolean
 }
 
 /** Milliseconds of silence after which a request has failed; see http/timeouts.ts. */

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici'
 import Agent from 'undici/lib/dispatcher/agent.js'
 import { Fault } from '../errors.ts'
-import type { HttpResponse, Send } from './message.ts'
+import type { HttpRequest, HttpResponse, Send } from './message.ts'
 import { brokenOff } from './problem.ts'
 import type { ProxySettings } from './proxy.ts'
 
@@ -37,64 +37,89 @@ export function createPool(proxy: ProxySettings = {}): Send {
   }
   const kept = create(settings)
   let fresh: Promise<Dispatcher> | undefined
+  let opened = 0
+  void kept.then((dispatcher) => dispatcher.on('connect', () => (opened += 1))).catch(() => {})
 
-  return async (request, signal) => {
-    // A connection that carries one request is closed behind it.
-    const through = request.fresh ? (fresh ??= create({ ...settings, pipelining: 0 })) : kept
-    const dispatcher = await through.catch(() => {
+  const sendThrough = async (dispatcher: Promise<Dispatcher>, request: HttpRequest, signal: AbortSignal) => {
+    const ready = await dispatcher.catch(() => {
       throw new Fault('configuration', 'the proxy cannot be used: check HTTPS_PROXY and HTTP_PROXY', { cause: 'proxy' })
     })
-    const { origin, pathname, protocol, search } = new URL(request.url)
-    const proxied = Boolean(proxy.http || (protocol === 'https:' && proxy.https))
-
-    return new Promise<HttpResponse>((resolve, reject) => {
-      let connection: Dispatcher.DispatchController | undefined
-      let body: Body | undefined
-      const fail = (error: unknown) => {
-        signal.removeEventListener('abort', onAbort)
-        const fault = signal.aborted ? interruption(signal) : faultOf(error, origin, body !== undefined, proxied)
-        if (body) body.fail(fault)
-        else reject(fault)
-      }
-      const onAbort = () => {
-        connection?.abort(interruption(signal))
-        fail(signal.reason)
-      }
-      if (signal.aborted) return reject(interruption(signal))
-      signal.addEventListener('abort', onAbort, { once: true })
-
-      dispatcher.dispatch(
-        {
-          origin,
-          path: pathname + search,
-          method: request.method,
-          headers: { ...request.headers, 'accept-encoding': 'identity' },
-          ...(request.body === undefined ? {} : { body: request.body }),
-        },
-        {
-          onRequestStart(controller) {
-            connection = controller
-            if (signal.aborted) controller.abort(interruption(signal))
-          },
-          onResponseStart(controller, status, headers) {
-            if (status < 200) return
-            body = createBody(controller)
-            resolve({ status, headers: firstValues(headers), body })
-          },
-          onResponseData(_, chunk) {
-            body?.push(chunk)
-          },
-          onResponseEnd() {
-            signal.removeEventListener('abort', onAbort)
-            body?.end()
-          },
-          onResponseError(_, error) {
-            fail(error)
-          },
-        },
-      )
-    })
+    return exchange(ready, request, proxy, signal)
   }
+  return async (request, signal) => {
+    const before = opened
+    try {
+      return await sendThrough(kept, request, signal)
+    } catch (error) {
+      // A connection that is kept may be closed by the server just as it is used again: then nobody has read the request.
+      const reused = opened === before && !proxy.http && !proxy.https
+      if (!reused || request.once || signal.aborted || !isClosedEarly(error)) throw error
+      // One that carries a single request is closed behind it.
+      fresh ??= create({ ...settings, pipelining: 0 })
+      return sendThrough(fresh, request, signal)
+    }
+  }
+}
+
+function isClosedEarly(error: unknown): boolean {
+  return error instanceof Fault && (error.detail.cause === 'closed_early' || error.detail.cause === 'reset')
+}
+
+function exchange(
+  dispatcher: Dispatcher,
+  request: HttpRequest,
+  proxy: ProxySettings,
+  signal: AbortSignal,
+): Promise<HttpResponse> {
+  const { origin, pathname, protocol, search } = new URL(request.url)
+  const proxied = Boolean(proxy.http || (protocol === 'https:' && proxy.https))
+  return new Promise<HttpResponse>((resolve, reject) => {
+    let connection: Dispatcher.DispatchController | undefined
+    let body: Body | undefined
+    const fail = (error: unknown) => {
+      signal.removeEventListener('abort', onAbort)
+      const fault = signal.aborted ? interruption(signal) : faultOf(error, origin, body !== undefined, proxied)
+      if (body) body.fail(fault)
+      else reject(fault)
+    }
+    const onAbort = () => {
+      connection?.abort(interruption(signal))
+      fail(signal.reason)
+    }
+    if (signal.aborted) return reject(interruption(signal))
+    signal.addEventListener('abort', onAbort, { once: true })
+
+    dispatcher.dispatch(
+      {
+        origin,
+        path: pathname + search,
+        method: request.method,
+        headers: { ...request.headers, 'accept-encoding': 'identity' },
+        ...(request.body === undefined ? {} : { body: request.body }),
+      },
+      {
+        onRequestStart(controller) {
+          connection = controller
+          if (signal.aborted) controller.abort(interruption(signal))
+        },
+        onResponseStart(controller, status, headers) {
+          if (status < 200) return
+          body = createBody(controller)
+          resolve({ status, headers: firstValues(headers), body })
+        },
+        onResponseData(_, chunk) {
+          body?.push(chunk)
+        },
+        onResponseEnd() {
+          signal.removeEventListener('abort', onAbort)
+          body?.end()
+        },
+        onResponseError(_, error) {
+          fail(error)
+        },
+      },
+    )
+  })
 }
 
 type Body = AsyncIterableIterator<Uint8Array> & {

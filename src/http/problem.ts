@@ -54,16 +54,19 @@ export function parseProblem(body: string): Problem {
 
 /** A provider's words, fit for a sentence: one line, no control or invisible characters, of bounded length. */
 export function quote(text: string): string {
-  const clean = text
-    .slice(0, 4 * maxQuotedChars)
-    .replace(/[\ud800-\udbff]$/, '')
+  const clean = visible(text.slice(0, 4 * maxQuotedChars).replace(/[\ud800-\udbff]$/, ''))
+  if (clean.length <= maxQuotedChars) return clean
+  // Not within a character of two halves.
+  return `${clean.slice(0, maxQuotedChars).replace(/[\ud800-\udbff]$/, '')}…`
+}
+
+/** A text without what moves a terminal, breaks a line or cannot be seen. */
+export function visible(text: string): string {
+  return text
     .replace(/\u001b\[[0-?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?/g, '')
     .replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ')
     .replace(/[\p{Cf}\p{Cs}\p{Co}\p{Cn}]/gu, '')
     .trim()
-  if (clean.length <= maxQuotedChars) return clean
-  // Not within a character of two halves.
-  return `${clean.slice(0, maxQuotedChars).replace(/[\ud800-\udbff]$/, '')}…`
 }
 
 const moneyCodes =

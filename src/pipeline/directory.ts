@@ -21,7 +21,7 @@ const maxModels = 10_000
 const maxPages = 50
 const maxAlike = 3
 /** A name goes into results that a model reads: one that could pass for a sentence is left out. */
-const decentWords = /^[\w./:@+~ -]{1,64}$/
+const decentWords = /^[\w./:@+~-]{1,32}(?: [\w./:@+~-]{1,32})?$/
 const maxWords = 32
 const decentName = /^[\w./:@+~-]{1,128}$/
 

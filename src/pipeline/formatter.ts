@@ -1,5 +1,6 @@
 import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { EmbedAsk, Event, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
+import { visible } from '../http/problem.ts'
 import { isObject, nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
@@ -220,7 +221,8 @@ export function formatFault(error: unknown, elapsedMs: number, shownText = ''): 
   } = fault.detail
   const whom =
     provider === undefined ? 'The call failed' : `The call to ${provider}${model ? ` (${model})` : ''} failed`
-  const message = fault.message.trimEnd()
+  // Names of the caller's and words of a provider stand in it.
+  const message = visible(fault.message)
   const said = `${whom}: ${message}${/[.!?…]$/.test(message) ? '' : '.'}`
   const content: ContentBlock[] = [{ type: 'text', text: `${said} ${advice(fault, retryable, retryAfterMs)}` }]
   const partial = shownText || partialText

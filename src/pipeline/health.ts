@@ -16,7 +16,7 @@ export type Health = {
 
 /** Failures in a row after which a route stands back while there is another. */
 const standBackAfter = 5
-/** After so many it is refused at once, if there is no other: whoever is down is not helped by being asked. */
+/** After so many without an answer it is refused at once, if there is no other: being asked does not help who is down. */
 const refusedAfter = 20
 /** For how long; then one call is let through, which decides. */
 const restMs = 15_000
@@ -24,7 +24,8 @@ const keyRestMs = 60_000
 const maxParkedMs = 600_000
 const maxRoutes = 1000
 
-type State = { failures: number; restsUntilMs: number; failedAtMs: number }
+/** `unanswered` are the failures of which nothing came back at all. */
+type State = { failures: number; unanswered: number; restsUntilMs: number; failedAtMs: number }
 
 export function createHealth(now: () => number): Health {
   const states = new Map<string, State>()
@@ -37,7 +38,7 @@ export function createHealth(now: () => number): Health {
 
   const assertWorthAsking = (route: Route) => {
     const state = states.get(keyOf(route))
-    if (state === undefined || state.failures < refusedAfter) return
+    if (state === undefined || state.unanswered < refusedAfter) return
     const leftMs = state.restsUntilMs - now()
     if (leftMs <= 0) {
       // This call is the one that finds out; until it has, the others stay away.
@@ -46,7 +47,7 @@ export function createHealth(now: () => number): Health {
     }
     throw new Fault(
       'unavailable',
-      `its last ${state.failures} calls in a row have failed, and it is left alone for now`,
+      `its last ${state.unanswered} calls in a row have failed, and it is left alone for now`,
       {
         cause: 'circuit_open',
         provider: route.target.provider,
@@ -79,24 +80,26 @@ export function createHealth(now: () => number): Health {
       if (meaning === 'nothing') return
       if (states.size >= maxRoutes) states.clear()
       const before = states.get(keyOf(route))
-      const failures = meaning === 'down' ? (before?.failures ?? 0) + 1 : 0
-      const rest = failures >= standBackAfter ? restMs : meaning === 'down' ? 0 : meaning
-      states.set(keyOf(route), { failures, restsUntilMs: now() + rest, failedAtMs: now() })
+      const failures = typeof meaning === 'number' ? 0 : (before?.failures ?? 0) + 1
+      const unanswered = meaning === 'down' ? (before?.unanswered ?? 0) + 1 : 0
+      const rest = typeof meaning === 'number' ? meaning : failures >= standBackAfter ? restMs : 0
+      states.set(keyOf(route), { failures, unanswered, restsUntilMs: now() + rest, failedAtMs: now() })
     },
   }
 }
 
-/** What a fault says of the route: that it is down, for how many milliseconds it wants to be left alone, or nothing. */
-function meaningOf({ code, detail }: Fault): 'down' | 'nothing' | number {
+/** What a fault says of the route: that it is down or failing, how many milliseconds it wants to be left alone, or nothing. */
+function meaningOf({ code, detail }: Fault): 'down' | 'failing' | 'nothing' | number {
   switch (code) {
     case 'timeout':
       return detail.cause === 'deadline' ? 'nothing' : 'down'
+    case 'truncated':
+      return 'failing'
     case 'network':
     case 'tls':
-    case 'truncated':
     case 'overloaded':
     case 'provider_error':
-      return detail.cause === 'plugin' ? 'nothing' : 'down'
+      return detail.cause === 'plugin' ? 'nothing' : detail.cause === 'stream_error' ? 'failing' : 'down'
     case 'rate_limited':
       return Math.min(detail.retryAfterMs ?? 0, maxParkedMs)
     case 'authentication':

@@ -37,8 +37,8 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
    * One attempt: its events up to the first that commits, and the rest still to come. A caller that sees the answer while
    * it comes is committed by the first event that shows something, any other by the last.
    */
-  const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, fresh: boolean, attempted: Attempted) => {
-    const response = await send(await requestFor(ask, route, encoded, fresh, secrets), attempted.signal)
+  const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, attempted: Attempted) => {
+    const response = await send(await requestFor(ask, route, encoded, secrets), attempted.signal)
     if (response.status !== 200) {
       const body = await readErrorText(response)
       throw await route.provider.preset.dialect.fault(response.status, response.headers, body)
@@ -63,10 +63,10 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     const met: Met[] = []
     let requestId: string | undefined
 
-    const counted = async (encoded: EncodedRequest, fresh: boolean) => {
+    const counted = async (encoded: EncodedRequest) => {
       const startedMs = clock.now()
       try {
-        return await attempt(ask, route, lessons.apply(route, encoded, ask), fresh, attempted)
+        return await attempt(ask, route, lessons.apply(route, encoded, ask), attempted)
       } catch (error) {
         if (error instanceof Fault) met.push(metBy(error, target, clock.now() - startedMs))
         throw error
@@ -76,21 +76,21 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
      * An attempt, and one more if the refusal says what to mend: a key whose file has been replaced since it was read, or
      * a parameter that this model does not take.
      */
-    const mended = async (encoded: EncodedRequest, fresh: boolean) => {
+    const mended = async (encoded: EncodedRequest) => {
       try {
-        return await counted(encoded, fresh)
+        return await counted(encoded)
       } catch (error) {
         if (!(error instanceof Fault)) throw error
         const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
         const rotated = keyRefused && secrets.reread(provider.name)
         if (!rotated && !lessons.learn(route, error, encoded, ask)) throw error
-        return counted(encoded, fresh)
+        return counted(encoded)
       }
     }
 
     try {
       const encoded = await operationOf(ask, route).encode(ask, target)
-      const { first, events } = await withRetry((number) => mended(encoded, number > 1), {
+      const { first, events } = await withRetry(() => mended(encoded), {
         retries: provider.maxRetries,
         budget: budgetOf(provider.name),
         signal: attempted.signal,
@@ -164,13 +164,8 @@ function toolOf({ tools = {} }: Dialect, name: string) {
   return Object.hasOwn(tools, name) ? tools[name] : undefined
 }
 
-async function requestFor(
-  ask: Ask,
-  { provider }: Route,
-  encoded: EncodedRequest,
-  fresh: boolean,
-  secrets: Secrets,
-): Promise<HttpRequest> {
+async function requestFor(ask: Ask, route: Route, encoded: EncodedRequest, secrets: Secrets): Promise<HttpRequest> {
+  const { provider } = route
   const { limits, headers, name, preset } = provider
   const key = secrets.keyFor(name, encoded.url)
   if (provider.key && 'file' in provider.key && key === undefined) {
@@ -193,7 +188,7 @@ async function requestFor(
     },
     ...(encoded.json ? { body: JSON.stringify(encoded.json) } : encoded.bytes ? { body: encoded.bytes } : {}),
     limits: { firstByteMs: ask.kind === 'models' ? Math.min(patientMs, maxListMs) : patientMs, idleMs: limits.idleMs },
-    fresh,
+    once: isSentOnce(ask, route),
   }
 }
 

@@ -3,14 +3,18 @@ import { type Id, invalidRequest, isId, parseError, RpcError } from './message.t
 /** One line of input: a JSON value, or what is wrong with the line and the id that could be saved from it. */
 export type Frame = { value: unknown } | { error: RpcError; id?: Id }
 
-export type FramerLimits = { maxLineBytes: number; maxDepth: number }
+export type FramerLimits = { maxLineBytes: number; maxDepth: number; maxMembers: number }
 
-/** 32 MiB is the largest request that a provider takes; nesting beyond 256 has no use and overflows recursive code. */
-export const defaultLimits: FramerLimits = { maxLineBytes: 32 * 1024 * 1024, maxDepth: 256 }
+/**
+ * 32 MiB is the largest request that a provider takes; nesting beyond 256 has no use and overflows recursive code; a
+ * million members of objects take so long to parse that everything else waits.
+ */
+export const defaultLimits: FramerLimits = { maxLineBytes: 32 * 1024 * 1024, maxDepth: 256, maxMembers: 100_000 }
 
 const newline = 0x0a
 const quote = 0x22
 const backslash = 0x5c
+const colon = 0x3a
 const prefixBytes = 4096
 const byteOrderMark = [0xef, 0xbb, 0xbf]
 
@@ -38,7 +42,7 @@ export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimi
     heldBytes += part.length
     if (!skipping) held.push(part)
     if (!skipping && heldBytes > limits.maxLineBytes) {
-      held = [Buffer.from(joined().subarray(0, prefixBytes))]
+      held = [beginningOf(held)]
       skipping = true
     }
   }
@@ -49,7 +53,7 @@ export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimi
       ? rejected(line, `a line must not exceed ${limits.maxLineBytes} bytes`)
       : !isUtf8(line)
         ? { error: new RpcError(parseError, 'Parse error: the line is not UTF-8') }
-        : parseLine(atStart ? withoutByteOrderMark(line) : line, limits.maxDepth)
+        : parseLine(atStart ? withoutByteOrderMark(line) : line, limits)
     held = []
     heldBytes = 0
     skipping = false
@@ -74,8 +78,21 @@ export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimi
   }
 }
 
-function parseLine(line: Buffer, maxDepth: number): Frame | undefined {
-  if (nestsDeeperThan(line, maxDepth)) return rejected(line, `a message must not nest deeper than ${maxDepth} levels`)
+/** The first bytes of a line that is too long to be joined. */
+function beginningOf(parts: readonly Buffer[]): Buffer {
+  const few: Buffer[] = []
+  let bytes = 0
+  for (const part of parts) {
+    if (bytes >= prefixBytes) break
+    few.push(part.subarray(0, prefixBytes - bytes))
+    bytes += part.length
+  }
+  return Buffer.concat(few)
+}
+
+function parseLine(line: Buffer, limits: FramerLimits): Frame | undefined {
+  const excess = excessOf(line, limits)
+  if (excess !== undefined) return rejected(line, excess)
   const text = line.toString('utf8')
   try {
     return { value: JSON.parse(text) }
@@ -130,18 +147,20 @@ function parseId(latin1: string): Id | undefined {
   }
 }
 
-/** Whether brackets nest deeper than the limit, found before parsing: recursion over such a value would overflow. */
-function nestsDeeperThan(line: Buffer, limit: number): boolean {
-  if (line.length <= limit) return false
+/** What of the line is too much, found before parsing: recursion over deep nesting would overflow. */
+function excessOf(line: Buffer, { maxDepth, maxMembers }: FramerLimits): string | undefined {
+  if (line.length <= maxDepth) return undefined
   let depth = 0
+  let members = 0
   for (let at = 0; at < line.length; at++) {
     const byte = line[at]
     if (byte === quote) at = endOfString(line, at)
     else if (byte === 0x7b || byte === 0x5b) {
-      if (++depth > limit) return true
+      if (++depth > maxDepth) return `a message must not nest deeper than ${maxDepth} levels`
     } else if (byte === 0x7d || byte === 0x5d) depth--
+    else if (byte === colon && ++members > maxMembers) return `a message must not have more than ${maxMembers} members`
   }
-  return false
+  return undefined
 }
 
 /** Index of the quote that closes the string opened at `open`, or the line's end. */

@@ -124,6 +124,8 @@ export function serveStdio(handlers: Handlers, { input, output, redact, complain
       else void close(exitCode)
     }
     for (const [signal, exitCode] of Object.entries(signals)) process.on(signal, () => onSignal(exitCode))
+    // Without a listener, Node answers this signal by opening its inspector to whoever may connect.
+    process.on('SIGUSR1', () => {})
     process.on('uncaughtException', crash)
     process.on('unhandledRejection', crash)
     output.on('error', () => abandon(0))
