@@ -227,7 +227,10 @@ function countAttempts(upstreams: readonly Upstream[]): Map<string, number> {
 
 async function ended(driver: Driver): Promise<boolean> {
   driver.resume()
-  const inTime = await Promise.race([driver.end().then(() => true), delay(8000).then(() => false)])
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => (timer = setTimeout(resolve, 8000, false)))
+  const inTime = await Promise.race([driver.end().then(() => true), late])
+  clearTimeout(timer)
   if (!inTime) driver.kill('SIGKILL')
   return inTime
 }

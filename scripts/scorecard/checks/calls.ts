@@ -126,6 +126,8 @@ export const calls: readonly Check[] = [
         await delay(stage.random.below(30))
         const cancelledMs = performance.now()
         gateway.cancel(id)
+        // Answered right behind the cancellation: whatever is said of the call after that is too late.
+        void gateway.ping()
         await delay(1)
         const exchange = upstream.calls().find((one) => one.prompt === prompt)
         await exchange?.gone

@@ -228,8 +228,9 @@ export const retries: readonly Check[] = [
         if (!well) await delay(200)
       }
       stage.expect(well, 'not well within 20 s of the outage')
+      const healingS = ((performance.now() - healedMs) / 1000).toFixed(1)
       await expectAvoided(stage)
-      return `${requests} requests, ${JSON.stringify(Object.fromEntries(codes))}, well after ${((performance.now() - healedMs) / 1000).toFixed(1)} s`
+      return `${requests} requests, ${JSON.stringify(Object.fromEntries(codes))}, well after ${healingS} s`
     },
   },
 ]

@@ -63,7 +63,8 @@ export const surroundings: readonly Check[] = [
                 const asked = gateway.ask({ model: `${name}/tiny`, prompt }, { id, token: id, patienceMs: 10_000 })
                 if (at % 4 === 3) {
                   await delay(stage.random.below(12))
-                  return gateway.cancel(id)
+                  gateway.cancel(id)
+                  return void gateway.ping()
                 }
                 const { text, isError } = await asked
                 const right = `${tagOf(name)} ${prompt}; `.repeat(5)
