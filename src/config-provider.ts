@@ -19,6 +19,7 @@ export type ProviderConfig = {
   maxRetries: number
   maxConcurrency?: number
   requestsPerMinute?: number
+  tokensPerMinute?: number
   /** Why this provider cannot be called; one sentence that names what to set. */
   problem?: string
 }
@@ -48,7 +49,7 @@ export function createProvider(source: ProviderSource): ProviderConfig {
   const problem = problemOf(source, url)
   const seconds = entry.timeout ?? source.timeoutSeconds
   const silenceMs = seconds !== undefined ? seconds * 1000 : preset.local ? patientMs : hostedMs
-  const { defaultModel, apiVersion, deployments, maxConcurrency, requestsPerMinute } = entry
+  const { defaultModel, apiVersion, deployments, maxConcurrency, requestsPerMinute, tokensPerMinute } = entry
   return {
     name,
     type,
@@ -68,6 +69,7 @@ export function createProvider(source: ProviderSource): ProviderConfig {
     maxRetries: entry.maxRetries ?? source.maxRetries,
     ...(maxConcurrency === undefined ? {} : { maxConcurrency }),
     ...(requestsPerMinute === undefined ? {} : { requestsPerMinute }),
+    ...(tokensPerMinute === undefined ? {} : { tokensPerMinute }),
     ...(problem === undefined ? {} : { problem }),
   }
 }
