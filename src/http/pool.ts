@@ -1,3 +1,4 @@
+import { subscribe } from 'node:diagnostics_channel'
 import type { Dispatcher } from 'undici'
 import Agent from 'undici/lib/dispatcher/agent.js'
 import { Fault } from '../errors.ts'
@@ -37,8 +38,6 @@ export function createPool(proxy: ProxySettings = {}): Send {
   }
   const kept = create(settings)
   let fresh: Promise<Dispatcher> | undefined
-  let opened = 0
-  void kept.then((dispatcher) => dispatcher.on('connect', () => (opened += 1))).catch(() => {})
 
   const sendThrough = async (dispatcher: Promise<Dispatcher>, request: HttpRequest, signal: AbortSignal) => {
     const ready = await dispatcher.catch(() => {
@@ -47,13 +46,10 @@ export function createPool(proxy: ProxySettings = {}): Send {
     return exchange(ready, request, proxy, signal)
   }
   return async (request, signal) => {
-    const before = opened
     try {
       return await sendThrough(kept, request, signal)
     } catch (error) {
-      // A connection that is kept may be closed by the server just as it is used again: then nobody has read the request.
-      const reused = opened === before && !proxy.http && !proxy.https
-      if (!reused || request.once || signal.aborted || !isClosedEarly(error)) throw error
+      if (request.once || signal.aborted || !(error instanceof Fault) || !stale.has(error)) throw error
       // One that carries a single request is closed behind it.
       fresh ??= create({ ...settings, pipelining: 0 })
       return sendThrough(fresh, request, signal)
@@ -61,9 +57,24 @@ export function createPool(proxy: ProxySettings = {}): Send {
   }
 }
 
-function isClosedEarly(error: unknown): boolean {
-  return error instanceof Fault && (error.detail.cause === 'closed_early' || error.detail.cause === 'reset')
-}
+/**
+ * Faults of connections that had been kept open and that the server closed just as they were used again: nobody has read
+ * the request.
+ */
+const stale = new WeakSet<Fault>()
+
+/** The requests that went out on a connection which had carried another before, by undici's own account. */
+const onKept = new WeakSet<object>()
+const used = new WeakSet<object>()
+let created: object | undefined
+subscribe('undici:request:create', (message) => {
+  created = (message as { request: object }).request
+})
+subscribe('undici:client:sendHeaders', (message) => {
+  const { request, socket } = message as { request: object; socket: object }
+  if (used.has(socket)) onKept.add(request)
+  used.add(socket)
+})
 
 function exchange(
   dispatcher: Dispatcher,
@@ -76,11 +87,14 @@ function exchange(
   return new Promise<HttpResponse>((resolve, reject) => {
     let connection: Dispatcher.DispatchController | undefined
     let body: Body | undefined
+    let sent: object | undefined
     const fail = (error: unknown) => {
       signal.removeEventListener('abort', onAbort)
       const fault = signal.aborted ? interruption(signal) : faultOf(error, origin, body !== undefined, proxied)
-      if (body) body.fail(fault)
-      else reject(fault)
+      if (body) return body.fail(fault)
+      const { cause } = fault.detail
+      if (sent && onKept.has(sent) && (cause === 'closed_early' || cause === 'reset')) stale.add(fault)
+      reject(fault)
     }
     const onAbort = () => {
       connection?.abort(interruption(signal))
@@ -89,6 +103,7 @@ function exchange(
     if (signal.aborted) return reject(interruption(signal))
     signal.addEventListener('abort', onAbort, { once: true })
 
+    created = undefined
     dispatcher.dispatch(
       {
         origin,
@@ -119,6 +134,8 @@ function exchange(
         },
       },
     )
+    // undici makes its request before it returns.
+    sent = created
   })
 }
 
