@@ -34,6 +34,7 @@ const rules: Readonly<Record<string, Rule>> = {
   secrets: {},
   log: {},
   errors: {},
+  clock: {},
   gateway: { types: ['errors'] },
   tool: {},
   json: {},
@@ -45,7 +46,7 @@ const rules: Readonly<Record<string, Rule>> = {
   rpc: { values: ['json'] },
   mcp: { values: ['rpc', 'json'], types: ['tool'] },
   transports: { values: ['rpc'] },
-  http: { values: ['errors'] },
+  http: { values: ['clock', 'errors'] },
   providers: {
     values: [
       'json',
@@ -62,7 +63,7 @@ const rules: Readonly<Record<string, Rule>> = {
   },
   pipeline: {
     values: ['http', 'json', 'nearest', 'errors', 'gateway', 'handle', 'provider'],
-    types: ['config', 'secrets'],
+    types: ['clock', 'config', 'secrets'],
   },
   tools: {
     values: ['pipeline', 'json', 'nearest', 'schema', 'tool', 'handle', 'provider', 'gateway', 'errors'],
@@ -70,7 +71,7 @@ const rules: Readonly<Record<string, Rule>> = {
   },
   extensions: {
     values: ['pipeline', 'json', 'tool', 'handle', 'provider', 'gateway', 'errors'],
-    types: ['config', 'log', 'secrets'],
+    types: ['clock', 'config', 'log', 'secrets'],
   },
 }
 

@@ -1,3 +1,4 @@
+import { type Clock, systemClock } from './clock.ts'
 import { type Config, readConfig, readVariables } from './config.ts'
 import { withCallLog } from './extensions/call-log.ts'
 import { withDeadline } from './extensions/deadline.ts'
@@ -7,17 +8,16 @@ import { withStructuredOutput } from './extensions/structured-output.ts'
 import { compose, type Handle } from './handle.ts'
 import type { Send } from './http/message.ts'
 import { createPool } from './http/pool.ts'
-import { systemClock } from './http/retry.ts'
 import { createPlayer, createRecorder } from './http/tape.ts'
 import { withTimeouts } from './http/timeouts.ts'
-import { createLogger } from './log.ts'
-import { createDirectory } from './pipeline/directory.ts'
+import { createLogger, type Logger } from './log.ts'
+import { createDirectory, type Directory } from './pipeline/directory.ts'
 import { createPipeline } from './pipeline/pipeline.ts'
 import { createRouter } from './pipeline/router.ts'
 import { createTranslator } from './pipeline/translator.ts'
 import { withPlugins } from './plugins/plugins.ts'
 import { presets } from './providers/index.ts'
-import { createSecrets } from './secrets.ts'
+import { createSecrets, type Secrets } from './secrets.ts'
 import type { Tool } from './tool.ts'
 import { createCallTool } from './tools/call-tool.ts'
 import { createCreateCompletion } from './tools/create-completion.ts'
@@ -40,10 +40,7 @@ export type ChatOptions = {
 export async function createChat(options: ChatOptions): Promise<Chat> {
   const { version, config: read = readConfig(), send = createPool(read.proxy) } = options
   const providers = [...read.providers.values()]
-  const secrets = createSecrets(
-    providers.flatMap(({ name, baseUrl, key }) => (key ? [{ provider: name, baseUrl, source: key }] : [])),
-    providers.flatMap(({ headers }) => secretValues(headers)),
-  )
+  const secrets = secretsOf(read)
   const log = createLogger(read.logLevel, secrets.redact)
   for (const note of read.notes) log.warn(note)
   if (read.problem) log.warn(read.problem)
@@ -54,13 +51,7 @@ export async function createChat(options: ChatOptions): Promise<Chat> {
   const taped = config.recordDir
     ? createRecorder(send, config.recordDir, secrets, (sentence) => log.error(sentence))
     : send
-  const translate = withLimits(createTranslator({ send: withTimeouts(taped), secrets, clock }), clock.now)
-  const directory = createDirectory((ask, signal) => handle(ask, { signal, streaming: false }), clock.now)
-  const router = createRouter(config, directory, clock.random)
-  const handle: Handle = compose(
-    [withCallLog(log, clock.now), withDeadline(clock.now), withStructuredOutput, withRedaction(secrets)],
-    createPipeline({ router, translate, directory, clock }),
-  )
+  const { handle, directory } = composeHandle({ config, send: taped, clock, secrets, log })
 
   const tools = [
     createListModels(config, directory, clock.now),
@@ -69,6 +60,30 @@ export async function createChat(options: ChatOptions): Promise<Chat> {
     createCallTool(config, handle, clock.now),
   ]
   return { tools: new Map(tools.map((tool) => [tool.name, tool])), redact: secrets.redact }
+}
+
+export type HandleParts = { config: Config; send: Send; clock: Clock; secrets: Secrets; log: Logger }
+
+/** All that stands between an ask and the sending of its requests. */
+export function composeHandle(parts: HandleParts): { handle: Handle; directory: Directory } {
+  const { config, send, clock, secrets, log } = parts
+  const translate = withLimits(createTranslator({ send: withTimeouts(send, clock), secrets, clock }), clock.now)
+  const directory = createDirectory((ask, signal) => handle(ask, { signal, streaming: false }), clock.now)
+  const router = createRouter(config, directory, clock.random)
+  const handle: Handle = compose(
+    [withCallLog(log, clock.now), withDeadline(clock), withStructuredOutput, withRedaction(secrets)],
+    createPipeline({ router, translate, directory, clock }),
+  )
+  return { handle, directory }
+}
+
+/** The keys of all providers, each bound to its own. */
+export function secretsOf(config: Config): Secrets {
+  const providers = [...config.providers.values()]
+  return createSecrets(
+    providers.flatMap(({ name, baseUrl, key }) => (key ? [{ provider: name, baseUrl, source: key }] : [])),
+    providers.flatMap(({ headers }) => secretValues(headers)),
+  )
 }
 
 /** Headers that carry a credential by the look of their names. */

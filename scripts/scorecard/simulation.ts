@@ -4,10 +4,9 @@ import { Fault, faultCodes } from '../../src/errors.ts'
 import type { HttpRequest, HttpResponse, Send } from '../../src/http/message.ts'
 import { createRandom, type Random } from './random.ts'
 import { anyAsk, createTower } from './source.ts'
-import { installVirtualTime } from './virtual-time.ts'
+import { createVirtualTime, type VirtualTime } from './virtual-time.ts'
 import { bytesOf, openaiEvent, piecesOf } from './wire.ts'
 
-const time = installVirtualTime()
 const [first = 1, count = 1] = process.argv.slice(2).map(Number)
 
 type Plan = {
@@ -53,7 +52,7 @@ function planOf(random: Random): Plan {
 }
 
 /** An upstream whose faults come from the seed, and which knows of every request whether it is still open. */
-function createUpstream(random: Random, attempts: Attempt[]): Send {
+function createUpstream(random: Random, attempts: Attempt[], time: VirtualTime): Send {
   return async (request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> => {
     const plan = planOf(random)
     const { messages } = JSON.parse(String(request.body)) as { messages: { content: string }[] }
@@ -72,22 +71,9 @@ function createUpstream(random: Random, attempts: Attempt[]): Send {
       attempt.endedMs = time.now()
     }
     const wait = (ms: number) =>
-      new Promise<void>((resolve, reject) => {
-        const onAbort = () => {
-          clearTimeout(timer)
-          close()
-          reject(
-            signal.reason instanceof Fault
-              ? signal.reason
-              : new Fault('unavailable', 'x', { cause: 'cancelled', retryable: true }),
-          )
-        }
-        if (signal.aborted) return onAbort()
-        const timer = setTimeout(() => {
-          signal.removeEventListener('abort', onAbort)
-          resolve()
-        }, ms)
-        signal.addEventListener('abort', onAbort, { once: true })
+      time.sleep(ms, signal).catch((error: unknown) => {
+        close()
+        throw error
       })
     await wait(plan.latencyMs)
     if (plan.fault) {
@@ -120,6 +106,7 @@ function createUpstream(random: Random, attempts: Attempt[]): Send {
 
 async function play(seed: number, figures: Figures): Promise<string[]> {
   const random = createRandom(seed)
+  const time = createVirtualTime(random.next)
   const attempts: Attempt[] = []
   const maxRetries = random.below(4)
   const maxConcurrency = 1 + random.below(3)
@@ -139,8 +126,8 @@ async function play(seed: number, figures: Figures): Promise<string[]> {
         },
       },
     },
-    createUpstream(random.branch('upstream'), attempts),
-    { now: time.now, random: random.next },
+    createUpstream(random.branch('upstream'), attempts, time),
+    time,
   )
   const said: string[] = []
   const tell = (sentence: string) => said.push(`seed ${seed}: ${sentence}`)
@@ -151,16 +138,17 @@ async function play(seed: number, figures: Figures): Promise<string[]> {
     const timeoutMs = random.pick([1000, 30_000, 600_000])
     const cancelMs = random.below(4) === 0 ? random.below(20_000) : undefined
     const model = random.pick(['a/one', 'both'])
-    await time.sleep(random.below(10_000))
+    const streaming = random.below(2) === 0
+    await time.sleep(random.below(10_000), controller.signal)
     const startedMs = time.now()
     let cancelledMs = Number.POSITIVE_INFINITY
     const cancelling =
       cancelMs === undefined
         ? undefined
-        : setTimeout(() => {
+        : time.timer(cancelMs, () => {
             cancelledMs = time.now()
             controller.abort()
-          }, cancelMs)
+          })
     open += 1
     let text = ''
     let fault: unknown
@@ -169,7 +157,7 @@ async function play(seed: number, figures: Figures): Promise<string[]> {
     try {
       for await (const event of handle(
         { ...anyAsk, model, timeoutMs, messages: [{ role: 'user', content: [{ type: 'text', text: prompt }] }] },
-        { signal: controller.signal, streaming: true },
+        { signal: controller.signal, streaming },
       )) {
         if (event.type === 'text-delta') {
           text += event.text
@@ -180,7 +168,7 @@ async function play(seed: number, figures: Figures): Promise<string[]> {
     } catch (error) {
       fault = error
     }
-    clearTimeout(cancelling)
+    cancelling?.stop()
     open -= 1
     figures.calls += 1
     const own = attempts.filter((one) => one.prompt === prompt)
@@ -207,6 +195,8 @@ async function play(seed: number, figures: Figures): Promise<string[]> {
           tell(`${prompt} repeated after ${gapMs} ms, ${before.retryAfterMs} were asked for`)
       }
     }
+    // Of what nobody streamed, the fault holds what had come.
+    if (fault instanceof Fault && text === '') text = fault.detail.partialText ?? ''
     if (text !== '' && !own.some((one) => (fault ? one.said.startsWith(text) : one.said === text)))
       tell(`${prompt} delivered ${JSON.stringify(text)}, which nobody said`)
   }

@@ -1,16 +1,11 @@
+import { composeHandle, secretsOf } from '../../src/chat.ts'
+import type { Clock } from '../../src/clock.ts'
 import { readConfig } from '../../src/config.ts'
-import { withLimits } from '../../src/extensions/limit.ts'
 import type { ChatAsk, Event } from '../../src/gateway.ts'
 import type { Handle } from '../../src/handle.ts'
 import type { HttpResponse, Send } from '../../src/http/message.ts'
-import { type Clock, systemClock } from '../../src/http/retry.ts'
-import { withTimeouts } from '../../src/http/timeouts.ts'
-import { createDirectory } from '../../src/pipeline/directory.ts'
-import { createPipeline } from '../../src/pipeline/pipeline.ts'
-import { createRouter } from '../../src/pipeline/router.ts'
-import { createTranslator } from '../../src/pipeline/translator.ts'
+import { createLogger } from '../../src/log.ts'
 import { presets } from '../../src/providers/index.ts'
-import { createSecrets } from '../../src/secrets.ts'
 
 /** The gateway's own modules in this process, for what needs thousands of runs a second. */
 
@@ -36,17 +31,11 @@ export function chatOf(type: string, parts: readonly Uint8Array[]): AsyncIterabl
   return chat.decode(response, anyAsk)
 }
 
-/** The chat tower as chat.ts puts it together, over a Send and a clock of our own; sleeping is a timer's work. */
-export function createTower(file: object, send: Send, { now, random }: Omit<Clock, 'sleep'>): Handle {
+/** The chat tower over a Send and a clock of our own. */
+export function createTower(file: object, send: Send, clock: Clock): Handle {
   const config = readConfig({ PROVIDER_CONFIG: JSON.stringify(file) })
   if (config.problem) throw new Error(config.problem)
-  const clock: Clock = { now, random, sleep: systemClock.sleep }
-  const secrets = createSecrets(
-    [...config.providers.values()].flatMap(({ name, baseUrl, key }) =>
-      key ? [{ provider: name, baseUrl, source: key }] : [],
-    ),
-  )
-  const translate = withLimits(createTranslator({ send: withTimeouts(send), secrets, clock }), now)
-  const directory = createDirectory(async function* () {}, now)
-  return createPipeline({ router: createRouter(config, directory, random), translate, directory, clock })
+  const secrets = secretsOf(config)
+  const log = createLogger('silent', secrets.redact)
+  return composeHandle({ config, send, clock, secrets, log }).handle
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
+import { systemClock } from '../../src/clock.ts'
 import { Fault } from '../../src/errors.ts'
 import { withDeadline } from '../../src/extensions/deadline.ts'
 import type { Ask } from '../../src/gateway.ts'
@@ -32,7 +33,11 @@ async function run(handle: Handle, asked: Ask, signal: AbortSignal): Promise<{ e
 
 test('a call that takes too long is told with the time that it was given', async () => {
   const { signal } = new AbortController()
-  const { events, fault } = await run(withDeadline(() => 0)(endless), { ...ask, timeoutMs: 40 }, signal)
+  const { events, fault } = await run(
+    withDeadline({ ...systemClock, now: () => 0 })(endless),
+    { ...ask, timeoutMs: 40 },
+    signal,
+  )
   assert.equal(events, 1)
   assert.ok(fault instanceof Fault)
   assert.deepEqual([fault.code, fault.detail.cause, fault.detail.retryable], ['timeout', 'deadline', true])
@@ -42,7 +47,7 @@ test('a call that takes too long is told with the time that it was given', async
 
 test('what is inside knows when the call must have ended: its own time, or ten minutes', async () => {
   const seen: Call[] = []
-  const handle = withDeadline(() => 1000)(async function* (_, call) {
+  const handle = withDeadline({ ...systemClock, now: () => 1000 })(async function* (_, call) {
     seen.push(call)
     yield { type: 'step' }
   })
@@ -57,9 +62,12 @@ test('what is inside knows when the call must have ended: its own time, or ten m
 
 test('a client that cancels is told as such, before and in the middle', async () => {
   const controller = new AbortController()
-  const running = run(withDeadline(() => 0)(endless), ask, controller.signal)
+  const running = run(withDeadline({ ...systemClock, now: () => 0 })(endless), ask, controller.signal)
   controller.abort()
-  for (const { fault } of [await running, await run(withDeadline(() => 0)(endless), ask, controller.signal)]) {
+  for (const { fault } of [
+    await running,
+    await run(withDeadline({ ...systemClock, now: () => 0 })(endless), ask, controller.signal),
+  ]) {
     assert.ok(fault instanceof Fault)
     assert.deepEqual([fault.code, fault.detail.cause], ['unavailable', 'cancelled'])
   }
@@ -67,13 +75,13 @@ test('a client that cancels is told as such, before and in the middle', async ()
 
 test('a lookup inside a call ends with the reason of that call', async () => {
   const reason = new Fault('timeout', 'the call', { cause: 'deadline' })
-  const { fault } = await run(withDeadline(() => 0)(endless), ask, AbortSignal.abort(reason))
+  const { fault } = await run(withDeadline({ ...systemClock, now: () => 0 })(endless), ask, AbortSignal.abort(reason))
   assert.equal(fault, reason)
 })
 
 test('a call that has ended is not timed out afterwards', async () => {
   let inner: AbortSignal | undefined
-  const handle = withDeadline(() => 0)(async function* (_, { signal }) {
+  const handle = withDeadline({ ...systemClock, now: () => 0 })(async function* (_, { signal }) {
     inner = signal
     yield { type: 'step' }
   })

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { type Clock, systemClock } from '../../src/clock.ts'
 import { Fault, type FaultCode, type FaultDetail } from '../../src/errors.ts'
-import { type Clock, createRetryBudget, systemClock, waitMs, withRetry } from '../../src/http/retry.ts'
+import { createRetryBudget, waitMs, withRetry } from '../../src/http/retry.ts'
 
 /** When a failed attempt is made again, and after how long: on a clock of our own. */
 
@@ -15,6 +16,7 @@ function createTimeline(random = 0.5): Timeline {
     atMs: 1_000_000,
     now: () => timeline.atMs,
     random: () => random,
+    timer: systemClock.timer,
     async sleep(ms, signal) {
       if (signal.aborted) throw signal.reason
       timeline.slept.push(ms)

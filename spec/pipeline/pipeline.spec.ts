@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { type Clock, systemClock } from '../../src/clock.ts'
 import { readConfig } from '../../src/config.ts'
 import { Fault } from '../../src/errors.ts'
 import { withDeadline } from '../../src/extensions/deadline.ts'
 import type { ChatAsk, Event } from '../../src/gateway.ts'
 import type { HttpRequest, HttpResponse, Send } from '../../src/http/message.ts'
-import type { Clock } from '../../src/http/retry.ts'
 import { createDirectory } from '../../src/pipeline/directory.ts'
 import { createPipeline } from '../../src/pipeline/pipeline.ts'
 import { createRouter } from '../../src/pipeline/router.ts'
@@ -40,6 +40,7 @@ function build(script: Script, file: object = { providers: { a, b }, routes: bot
   const clock: Clock = {
     now: () => nowMs,
     random: () => 0.5,
+    timer: systemClock.timer,
     async sleep(ms, signal) {
       if (signal.aborted) throw signal.reason
       slept.push(ms)
@@ -480,7 +481,7 @@ test('an interruption while the gateway waits to try again is told as one', asyn
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       controller.abort()
     })
-  const handle = withDeadline(built.clock.now)(built.handle)
+  const handle = withDeadline(built.clock)(built.handle)
   const { fault } = await gather(handle(ask(), { signal: controller.signal, streaming: true }))
   assert.deepEqual([fault?.code, fault?.detail.cause], ['unavailable', 'cancelled'])
 })

@@ -1,34 +1,39 @@
+import type { Clock } from '../clock.ts'
 import { Fault } from '../errors.ts'
 import type { Call, Middleware } from '../handle.ts'
 
 /** The hard end of every call that names none of its own, retries and waits included. */
 const defaultTotalMs = 600_000
 
-/** Ends a call when its time is up, whatever it is doing then; `now` is in milliseconds on the clock of the deadline. */
+/** Ends a call when its time is up, whatever it is doing then. */
 export const withDeadline =
-  (now: () => number): Middleware =>
+  (clock: Pick<Clock, 'now' | 'timer'>): Middleware =>
   (next) =>
     async function* limited(ask, call) {
       const totalMs = ask.timeoutMs ?? defaultTotalMs
-      const { signal, release } = createLimit(totalMs, call)
+      const { signal, release } = createLimit(totalMs, call, clock)
       try {
-        yield* next(ask, { ...call, signal, deadline: now() + totalMs })
+        yield* next(ask, { ...call, signal, deadline: clock.now() + totalMs })
       } finally {
         release()
       }
     }
 
-function createLimit(totalMs: number, { signal: outer }: Call): { signal: AbortSignal; release(): void } {
+function createLimit(
+  totalMs: number,
+  { signal: outer }: Call,
+  clock: Pick<Clock, 'timer'>,
+): { signal: AbortSignal; release(): void } {
   const controller = new AbortController()
   // The end of the call that asked for a lookup keeps its reason; a client's own cancellation brings none.
   const passOn = () => controller.abort(outer.reason instanceof Fault ? outer.reason : cancelled())
   if (outer.aborted) passOn()
   outer.addEventListener('abort', passOn, { once: true })
-  const timer = setTimeout(() => controller.abort(unfinished(totalMs)), totalMs)
+  const timer = clock.timer(totalMs, () => controller.abort(unfinished(totalMs)))
   return {
     signal: controller.signal,
     release() {
-      clearTimeout(timer)
+      timer.stop()
       outer.removeEventListener('abort', passOn)
     },
   }

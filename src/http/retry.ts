@@ -1,33 +1,6 @@
 import pRetry from 'p-retry'
+import type { Clock } from '../clock.ts'
 import { Fault } from '../errors.ts'
-
-/** What time and chance are, so that tests can say. */
-export type Clock = {
-  /** Milliseconds on a clock that never jumps. */
-  now(): number
-  /** Between 0 and 1. */
-  random(): number
-  /** Resolves after the time or rejects with the signal's reason. */
-  sleep(ms: number, signal: AbortSignal): Promise<void>
-}
-
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  random: Math.random,
-  sleep: (ms, signal) =>
-    new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason)
-      const onAbort = () => {
-        clearTimeout(timer)
-        reject(signal.reason)
-      }
-      const timer = setTimeout(() => {
-        signal.removeEventListener('abort', onAbort)
-        resolve()
-      }, ms)
-      signal.addEventListener('abort', onAbort, { once: true })
-    }),
-}
 
 /** A longer wait is the caller's to decide: the fault is returned with the time instead. */
 const maxWaitMs = 30_000

@@ -1,3 +1,4 @@
+import { type Clock, systemClock, type Timer } from '../clock.ts'
 import { Fault } from '../errors.ts'
 import type { Send } from './message.ts'
 
@@ -5,33 +6,35 @@ import type { Send } from './message.ts'
  * Ends a request that has gone silent: before its first byte, or between two. Time in which nobody asks for bytes does
  * not count, so that a slow reader is not taken for a silent provider.
  */
-export function withTimeouts(send: Send): Send {
+export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = systemClock): Send {
   return async (request, signal) => {
     const { firstByteMs, idleMs } = request.limits
     const silence = new AbortController()
     const passOn = () => silence.abort(signal.reason)
     if (signal.aborted) passOn()
     signal.addEventListener('abort', passOn, { once: true })
-    const startedMs = performance.now()
+    const startedMs = clock.now()
     const firstByteBy = (limitMs: number) =>
-      setTimeout(
-        () => silence.abort(silent(`did not begin to answer within ${secondsOf(limitMs)}`, 'first_byte')),
-        limitMs - (performance.now() - startedMs),
+      clock.timer(limitMs - (clock.now() - startedMs), () =>
+        silence.abort(silent(`did not begin to answer within ${secondsOf(limitMs)}`, 'first_byte')),
       )
     let firstByte = firstByteBy(firstByteMs)
     const release = () => {
-      clearTimeout(firstByte)
+      firstByte.stop()
       signal.removeEventListener('abort', passOn)
     }
     const onIdle = () =>
       silence.abort(silent(`fell silent for ${secondsOf(idleMs)} in the middle of its answer`, 'idle'))
     try {
       const response = await send(request, silence.signal)
-      clearTimeout(firstByte)
+      firstByte.stop()
       // A head is quickly sent: the patience lasts until there is a byte of the body, to which a late one leaves time.
-      const lateMs = performance.now() - startedMs + Math.min(idleMs, firstByteMs)
+      const lateMs = clock.now() - startedMs + Math.min(idleMs, firstByteMs)
       firstByte = firstByteBy(Math.max(firstByteMs, lateMs))
-      return { ...response, body: watched(response.body, firstByte, { idleMs, onIdle }, release) }
+      return {
+        ...response,
+        body: watched(response.body, firstByte, (onEnd) => clock.timer(idleMs, onEnd), { onIdle, release }),
+      }
     } catch (error) {
       release()
       throw error
@@ -41,24 +44,24 @@ export function withTimeouts(send: Send): Send {
 
 async function* watched(
   body: AsyncIterable<Uint8Array>,
-  firstByte: NodeJS.Timeout,
-  { idleMs, onIdle }: { idleMs: number; onIdle: () => void },
-  release: () => void,
+  firstByte: Timer,
+  newIdle: (onEnd: () => void) => Timer,
+  { onIdle, release }: { onIdle(): void; release(): void },
 ): AsyncGenerator<Uint8Array> {
   let waiting = true
-  let idle: NodeJS.Timeout | undefined
+  let idle: Timer | undefined
   try {
     for await (const chunk of body) {
-      clearTimeout(firstByte)
+      firstByte.stop()
       waiting = false
       yield chunk
       waiting = true
       // One timer, pushed back by each chunk: cheaper than one a chunk.
-      idle ??= setTimeout(() => (waiting ? onIdle() : idle?.refresh()), idleMs)
-      idle.refresh()
+      if (idle) idle.restart()
+      else idle = newIdle(() => (waiting ? onIdle() : idle?.restart()))
     }
   } finally {
-    clearTimeout(idle)
+    idle?.stop()
     release()
   }
 }

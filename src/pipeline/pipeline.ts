@@ -1,7 +1,7 @@
+import type { Clock } from '../clock.ts'
 import { Fault, type Met } from '../errors.ts'
 import type { Ask, Part, Substituted } from '../gateway.ts'
 import type { Call, Handle } from '../handle.ts'
-import type { Clock } from '../http/retry.ts'
 import type { Directory } from './directory.ts'
 import { createHealth } from './health.ts'
 import type { Route, Router } from './router.ts'
