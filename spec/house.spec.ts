@@ -89,7 +89,7 @@ const packages: Readonly<Record<string, string[]>> = {
   'jsonc-parser': ['json-text', 'cli/client-entry'],
   'p-limit': ['extensions'],
   'p-retry': ['http/retry'],
-  pino: ['log'],
+  pino: ['log', 'log-lines'],
   undici: ['http/pool', 'http/proxy', 'http/undici.d'],
   zod: ['schema', 'pipeline/response-schema'],
 }
