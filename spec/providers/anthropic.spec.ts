@@ -179,6 +179,7 @@ const conversations: {
       },
       { role: 'user', content: [said('Hi')] },
     ],
+    warnings: ['thoughts of an earlier turn were left out: this kind of provider cannot take them back'],
   },
   {
     name: 'pictures and documents',
