@@ -24,6 +24,15 @@ RUN set -eu; image=/image; node=$(command -v node); \
     find $image -exec touch --no-dereference --date=@$SOURCE_DATE_EPOCH {} +
 
 FROM scratch
+# made by make generate
+LABEL org.opencontainers.image.title='GenAI Gateway' \
+      org.opencontainers.image.description='Puts language models of several providers behind one set of tools.' \
+      org.opencontainers.image.version='0.1.0' \
+      org.opencontainers.image.licenses='MIT' \
+      org.opencontainers.image.source='https://github.com/OWNER/genai-gateway-mcp' \
+      io.modelcontextprotocol.server.name='io.github.OWNER/genai-gateway' \
+      io.docker.server.metadata='{"name":"genai-gateway","title":"GenAI Gateway","type":"server","image":"docker.io/owner/genai-gateway-mcp:0.1.0","description":"Puts language models of several providers behind one set of tools.","longLived":true,"secrets":[{"name":"genai-gateway.OPENAI_API_KEY","env":"OPENAI_API_KEY"},{"name":"genai-gateway.ANTHROPIC_API_KEY","env":"ANTHROPIC_API_KEY"},{"name":"genai-gateway.AZURE_OPENAI_API_KEY","env":"AZURE_OPENAI_API_KEY"},{"name":"genai-gateway.GATEWAY_API_KEY","env":"GATEWAY_API_KEY"}],"tools":[{"name":"listModels","description":"Lists the models that can be used, with the provider of each. A provider that is down is named in unavailable."},{"name":"createCompletion","description":"Asks a language model and returns its answer, streamed as progress. Give prompt, or messages for a conversation, tool results or images."},{"name":"createEmbedding","description":"Turns texts into vectors with an embedding model. The numbers are in the structured result only."},{"name":"callTool","description":"Runs a tool of a provider\u0027s own, such as moderation, image generation, web search or token counting. Without tool it lists them."}],"metadata":{"category":"ai","license":"MIT","owner":"OWNER"}}'
+# end
 COPY --from=build /image /
 USER 1001:1001
 # Where Ollama, LM Studio and their like are, seen from here.
