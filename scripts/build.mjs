@@ -49,6 +49,8 @@ const common = {
   legalComments: 'none',
   outExtension: { '.js': '.mjs' },
   outdir: 'dist',
+  // Paths stand in the bundles; those of linked packages would say where on this machine they are.
+  preserveSymlinks: true,
   // Its other form asks for its parts by a require that no bundler can follow.
   alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
   logLevel: 'warning',
