@@ -1,5 +1,5 @@
 import type { ProviderEntry } from './config-file.ts'
-import type { Preset } from './providers/index.ts'
+import { type Preset, thisHost } from './providers/index.ts'
 import type { KeySource } from './secrets.ts'
 
 export type ProviderConfig = {
@@ -99,7 +99,7 @@ function normalizeUrl(text: string | undefined, preset: Preset): string | undefi
     const url = new URL(bare ? `${usual.protocol}//${text.startsWith(':') ? usual.hostname : ''}${text}` : text)
     if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) return undefined
     if (bare && url.port === '') url.port = usual.port
-    if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = '127.0.0.1'
+    if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = preset.local ? usual.hostname : thisHost
     const path = url.pathname === '/' && bare ? usual.pathname : url.pathname
     const trimmed = path.replace(/\/+$/, '')
     return `${url.origin}${preset.foreignPath ? trimmed.replace(preset.foreignPath, '') : trimmed}`

@@ -115,6 +115,18 @@ export const presets: Readonly<Record<string, Preset<Provider>>> = {
   llamacpp: alike('LLAMACPP', 'http://127.0.0.1:8080/v1', { local: true, thoughts: ['reasoning_content'] }),
 }
 
+/** This machine's name for itself. Inside a container, the machine around it has another. */
+export const thisHost = '127.0.0.1'
+
+/** The presets with local providers at a host of another name. */
+export function presetsAt(localHost: string): typeof presets {
+  const moved = ([type, preset]: [string, Preset<Provider>]): [string, Preset<Provider>] => {
+    if (!preset.local || preset.baseUrl === undefined) return [type, preset]
+    return [type, { ...preset, baseUrl: preset.baseUrl.replace(thisHost, () => localHost) }]
+  }
+  return Object.fromEntries(Object.entries(presets).map(moved))
+}
+
 /** A word for whichever of these is listening, asked in this order. */
 export const anyLocal = { type: 'local', among: ['ollama', 'lmstudio'] } as const
 
