@@ -1,4 +1,5 @@
 /** HTTP as values: what a provider wants sent, and what came back. */
+import type { Fault } from '../errors.ts'
 
 export type HttpRequest = {
   method: 'GET' | 'POST'
@@ -22,6 +23,8 @@ export type HttpResponse = {
   headers: Readonly<Record<string, string>>
   /** The bytes, chunk by chunk as they came. Ends early only by throwing a Fault. */
   body: AsyncIterable<Uint8Array>
+  /** Ends the body with this fault. */
+  interrupt?: (fault: Fault) => void
 }
 
 /** Sends a request and resolves with the head of the response; throws a Fault. */

@@ -5,6 +5,7 @@ import { readErrorText } from '../http/body.ts'
 import type { HttpRequest, Send } from '../http/message.ts'
 import { createPace } from '../http/rate-limit.ts'
 import { createRetryBudget, type RetryBudget, withRetry } from '../http/retry.ts'
+import { withPatience } from '../http/timeouts.ts'
 import type { Dialect, EncodedRequest, Operation, Target } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
 import { createLessons } from './lessons.ts'
@@ -51,7 +52,9 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
       throw await route.provider.preset.dialect.fault(response.status, response.headers, body)
     }
     const decode = (encoded.decode as Operation<Ask>['decode'] | undefined) ?? operationOf(ask, route).decode
-    const events = decode(response, ask)[Symbol.asyncIterator]()
+    const decoded = decode(response, ask)[Symbol.asyncIterator]()
+    const { idleMs } = route.provider.limits
+    const events = withPatience(decoded, 10 * idleMs, clock, (fault) => response.interrupt?.(fault))
     const first: Event[] = encoded.warnings.map((message) => ({ type: 'warning', message }))
     try {
       for (;;) {
