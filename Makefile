@@ -52,7 +52,7 @@ image: ## build the container image; IMAGE=name, DOCKER_BUILD=options of docker 
 image-test: image setup ## run the image with as little as possible allowed, and speak MCP to it
 	@IMAGE=$(IMAGE) $(node) node scripts/test.mjs $(wildcard spec/image/*.spec.ts)
 
-release: build ## build everything that is handed out, twice, compare, and say how to publish it
+release: setup ## build everything that is handed out, twice, compare, and say how to publish it
 	@IMAGE=$(IMAGE) DOCKER_BUILD="$(DOCKER_BUILD)" $(node) node --import tsx scripts/release.ts
 
 clean: ## remove what was built and installed

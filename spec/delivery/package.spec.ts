@@ -76,6 +76,22 @@ describe('the package', () => {
     assert.deepEqual(await gateway.end(), { code: 0, signal: null })
   })
 
+  test('installed for all, init makes a block that starts it', { skip: windows }, async (t) => {
+    const folder = folderFor(t)
+    pack(root, folder)
+    npm(folder, 'install', '--offline', '--global', '--prefix', join(folder, 'all'), `./${tarball}`)
+    const command = join(folder, 'all', 'bin', name ?? '')
+    const said = execFileSync(command, ['init', 'windsurf'], {
+      encoding: 'utf8',
+      env: { ...env, HOME: folder },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const entry = JSON.parse(said).mcpServers['genai-gateway']
+    const gateway = startGateway(entry.env, entry.args, entry.command)
+    t.after(() => gateway.child.kill('SIGKILL'))
+    assert.equal(at((await handshake(gateway)).result, 'serverInfo', 'version'), version)
+  })
+
   test('a plugin finds what it is written with there, with its types', (t) => {
     const folder = installed(t)
     writeFileSync(
