@@ -1,3 +1,4 @@
+import { subscribe } from 'node:diagnostics_channel'
 import type { Dispatcher } from 'undici'
 import Agent from 'undici/lib/dispatcher/agent.js'
 import { Fault } from '../errors.ts'
@@ -37,22 +38,25 @@ export function createPool(proxy: ProxySettings = {}): Send {
   }
   const kept = create(settings)
   let fresh: Promise<Dispatcher> | undefined
-  let opened = 0
-  void kept.then((dispatcher) => dispatcher.on('connect', () => (opened += 1))).catch(() => {})
 
-  const sendThrough = async (dispatcher: Promise<Dispatcher>, request: HttpRequest, signal: AbortSignal) => {
+  const sendThrough = async (
+    dispatcher: Promise<Dispatcher>,
+    request: HttpRequest,
+    signal: AbortSignal,
+    departure: Departure = {},
+  ) => {
     const ready = await dispatcher.catch(() => {
       throw new Fault('configuration', 'the proxy cannot be used: check HTTPS_PROXY and HTTP_PROXY', { cause: 'proxy' })
     })
-    return exchange(ready, request, proxy, signal)
+    return exchange(ready, request, proxy, signal, departure)
   }
   return async (request, signal) => {
-    const before = opened
+    const departure: Departure = {}
     try {
-      return await sendThrough(kept, request, signal)
+      return await sendThrough(kept, request, signal, departure)
     } catch (error) {
       // A connection that is kept may be closed by the server just as it is used again: then nobody has read the request.
-      const reused = opened === before && !proxy.http && !proxy.https
+      const reused = departure.reused && !proxy.http && !proxy.https
       if (!reused || request.once || signal.aborted || !isClosedEarly(error)) throw error
       // One that carries a single request is closed behind it.
       fresh ??= create({ ...settings, pipelining: 0 })
@@ -60,6 +64,19 @@ export function createPool(proxy: ProxySettings = {}): Send {
     }
   }
 }
+
+/** How a request left: whether its connection had carried another before. */
+type Departure = { reused?: boolean }
+
+/** undici tells which connection a request leaves on, right after the request's own handler has heard that it starts. */
+let starting: Departure | undefined
+const used = new WeakSet<object>()
+subscribe('undici:client:sendHeaders', (message) => {
+  const { socket } = message as { socket: object }
+  if (starting) starting.reused = used.has(socket)
+  used.add(socket)
+  starting = undefined
+})
 
 function isClosedEarly(error: unknown): boolean {
   return error instanceof Fault && (error.detail.cause === 'closed_early' || error.detail.cause === 'reset')
@@ -70,6 +87,7 @@ function exchange(
   request: HttpRequest,
   proxy: ProxySettings,
   signal: AbortSignal,
+  departure: Departure,
 ): Promise<HttpResponse> {
   const { origin, pathname, protocol, search } = new URL(request.url)
   const proxied = Boolean(proxy.http || (protocol === 'https:' && proxy.https))
@@ -100,6 +118,7 @@ function exchange(
       {
         onRequestStart(controller) {
           connection = controller
+          starting = departure
           if (signal.aborted) controller.abort(interruption(signal))
         },
         onResponseStart(controller, status, headers) {
