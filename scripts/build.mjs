@@ -1,7 +1,8 @@
 // Builds dist/: the wire tower as the program itself, and the rest as bundles that it loads after its first answer.
 import { execFileSync } from 'node:child_process'
-import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { build } from 'esbuild'
+import { licencesOf } from './licences.mjs'
 
 const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8'))
 const program = 'dist/genai-gateway-mcp.mjs'
@@ -10,6 +11,7 @@ const program = 'dist/genai-gateway-mcp.mjs'
 const parts = {
   chat: 'src/chat.ts',
   command: 'src/cli/command.ts',
+  'log-lines': 'src/log-lines.ts',
   plugin: 'src/plugin.ts',
   'plugin-worker': 'src/plugins/worker.ts',
   proxy: 'src/http/proxy.ts',
@@ -48,6 +50,8 @@ const common = {
   legalComments: 'none',
   outExtension: { '.js': '.mjs' },
   outdir: 'dist',
+  // Paths stand in the bundles; those of linked packages would say where on this machine they are.
+  preserveSymlinks: true,
   // Its other form asks for its parts by a require that no bundler can follow.
   alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
   logLevel: 'warning',
@@ -90,7 +94,10 @@ chmodSync(program, 0o755)
 execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', '--project', 'scripts/plugin.tsconfig.json'], {
   stdio: 'inherit',
 })
-for (const { metafile } of [wire, ...later]) {
+const metafiles = [wire, ...later].map(({ metafile }) => metafile)
+// The bundles themselves are without comments.
+writeFileSync('dist/THIRD-PARTY-LICENSES', licencesOf(metafiles))
+for (const metafile of metafiles) {
   for (const [file, { bytes }] of Object.entries(metafile.outputs)) {
     console.log(`${String(Math.ceil(bytes / 1024)).padStart(6)} KB  ${file}`)
   }

@@ -9,6 +9,8 @@ import { statelessVersions } from '../src/mcp/stateless.ts'
 import * as z from '../src/schema.ts'
 import { declarationOf } from '../src/tools/definition.ts'
 import { definitions } from '../src/tools/index.ts'
+import { imageLabels, serverYaml, toolsJson } from './delivery/catalogue.ts'
+import { serverJson } from './delivery/registry.ts'
 import { matrixTables, type Table } from './matrix/tables.ts'
 import { matrixOf, readCases } from './matrix.ts'
 import { checks } from './scorecard/checks/index.ts'
@@ -32,6 +34,10 @@ export function generated(): { path: string; text: string }[] {
   return [
     { path: 'src/tools/declarations.ts', text: declarationsModule() },
     { path: 'spec/provider-config.schema.json', text: configSchema() },
+    { path: 'delivery/server.json', text: serverJson() },
+    { path: 'delivery/docker/server.yaml', text: serverYaml() },
+    { path: 'delivery/docker/tools.json', text: toolsJson() },
+    { path: 'Dockerfile', text: withLabels('Dockerfile') },
     ...['README.md', 'spec/client.md', 'spec/components.md', 'spec/mcp-server.md', 'spec/scorecard.md'].map((path) => ({
       path,
       text: withParts(path, parts),
@@ -139,6 +145,14 @@ function withParts(path: string, parts: Readonly<Record<string, string>>): strin
   return readFileSync(path, 'utf8').replace(
     /(<!-- table: (\w+) -->\n)[\s\S]*?(<!-- end -->)/g,
     (_, open: string, name: string, close: string) => `${open}${parts[name] as string}\n${close}`,
+  )
+}
+
+/** A Dockerfile with what the image says of itself made anew. */
+function withLabels(path: string): string {
+  return readFileSync(path, 'utf8').replace(
+    /(# made by make generate\n)[\s\S]*?(# end\n)/,
+    (_, open: string, close: string) => `${open}${imageLabels()}\n${close}`,
   )
 }
 

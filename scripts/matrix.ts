@@ -59,8 +59,8 @@ function cellOf(feature: Feature, surface: Surface, played: readonly Played[]): 
   }
 }
 
-function isSent({ by }: Shown, { name, dialect }: Surface): boolean {
-  return dialect.chat !== undefined && (by?.includes(name) ?? true)
+function isSent({ by }: Shown, { name, dialects }: Surface): boolean {
+  return dialects.some(({ chat }) => chat !== undefined) && (by?.includes(name) ?? true)
 }
 
 function isRefused(feature: Feature, { name }: Surface): boolean {
@@ -70,11 +70,11 @@ function isRefused(feature: Feature, { name }: Surface): boolean {
 /** What is asked for is exercised by an answer alone, or, where it is refused, by the refusal. */
 function exercises(feature: Feature, played: Played): boolean {
   if ('shows' in feature) return feature.shows(played)
-  const { ask, target, surface, fault } = played
+  const { ask, target, dialect, surface, fault } = played
   const answered = isRefused(feature, surface)
     ? fault?.['status'] === 400
     : !fault && (feature.answered?.(played) ?? true)
-  return answered && ask.kind === feature.sample.kind && reaches(feature.otherwise, surface.dialect, ask, target)
+  return answered && ask.kind === feature.sample.kind && reaches(feature.otherwise, dialect, ask, target)
 }
 
 /** The surfaces of a provider are one here: what a status means does not depend on the path. */

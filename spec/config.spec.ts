@@ -188,6 +188,38 @@ for (const [env, name, origin] of hosts) {
   })
 }
 
+/** What a container finds under each address: its own machine is not the one that the models run on. */
+const aroundContainer: [Record<string, string>, string, string][] = [
+  [{ PROVIDER_TYPE: 'ollama' }, 'ollama', 'http://host.docker.internal:11434'],
+  [{ PROVIDER_TYPE: 'lmstudio' }, 'lmstudio', 'http://host.docker.internal:1234/v1'],
+  [{ PROVIDER_TYPE: 'local' }, 'ollama', 'http://host.docker.internal:11434'],
+  [{ PROVIDER_TYPE: 'local' }, 'lmstudio', 'http://host.docker.internal:1234/v1'],
+  [{ PROVIDER_TYPE: 'vllm' }, 'vllm', 'http://host.docker.internal:8000/v1'],
+  [{ OLLAMA_HOST: '0.0.0.0' }, 'ollama', 'http://host.docker.internal:11434'],
+  [{ OLLAMA_HOST: ':11435' }, 'ollama', 'http://host.docker.internal:11435'],
+  [{ OLLAMA_HOST: '127.0.0.1' }, 'ollama', 'http://127.0.0.1:11434'],
+  [{ OLLAMA_HOST: 'box.example.com' }, 'ollama', 'http://box.example.com:11434'],
+  [{ OPENAI_BASE_URL: 'http://0.0.0.0:8080/v1' }, 'openai', 'http://127.0.0.1:8080/v1'],
+  [{ OPENAI_API_KEY: secret }, 'openai', 'https://api.openai.com/v1'],
+]
+for (const [env, name, baseUrl] of aroundContainer) {
+  test(`GATEWAY_LOCAL_HOST stands where no host is given: ${JSON.stringify(env)}, ${name}`, () => {
+    const config = read({ ...env, GATEWAY_LOCAL_HOST: 'host.docker.internal' })
+    assert.equal(provider(config, name).baseUrl, baseUrl)
+    assert.equal(config.problem, undefined)
+  })
+}
+
+test('GATEWAY_LOCAL_HOST is a host and nothing else', () => {
+  for (const host of ['http://host', 'host:1', 'a b', 'user@host', 'host/path', '[::1']) {
+    const config = read({ PROVIDER_TYPE: 'ollama', GATEWAY_LOCAL_HOST: host })
+    assert.match(config.problem ?? '', /^GATEWAY_LOCAL_HOST /, host)
+    assert.equal(provider(config, 'ollama').baseUrl, 'http://127.0.0.1:11434')
+  }
+  const [found] = providersOf(read({ PROVIDER_TYPE: 'ollama', GATEWAY_LOCAL_HOST: '[::1]' }))
+  assert.equal(found?.baseUrl, 'http://[::1]:11434')
+})
+
 const inferred: [Record<string, string>, string][] = [
   [{ GATEWAY_URL: 'https://api.openai.com/v1' }, 'openai'],
   [{ GATEWAY_URL: 'http://localhost:11434' }, 'ollama'],

@@ -9,7 +9,15 @@ const files = generated()
 
 test('the list of what is made from the code is not empty', () => {
   const paths = files.map(({ path }) => path)
-  for (const path of ['src/tools/declarations.ts', 'spec/provider-config.schema.json', 'README.md']) {
+  for (const path of [
+    'src/tools/declarations.ts',
+    'spec/provider-config.schema.json',
+    'delivery/docker/server.yaml',
+    'delivery/docker/tools.json',
+    'delivery/server.json',
+    'Dockerfile',
+    'README.md',
+  ]) {
     assert.ok(paths.includes(path), `${path} is missing`)
   }
 })

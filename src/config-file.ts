@@ -24,6 +24,7 @@ const ProviderEntry = z.strictObject({
   maxRetries: z.optional(count(0, 20)),
   maxConcurrency: z.optional(count(1, 1000)),
   requestsPerMinute: z.optional(count(1, 1_000_000)),
+  tokensPerMinute: z.optional(count(1, 1_000_000_000)),
 })
 export type ProviderEntry = z.infer<typeof ProviderEntry>
 

@@ -1,5 +1,5 @@
 import type { ProviderEntry } from './config-file.ts'
-import type { Preset } from './providers/index.ts'
+import { type Preset, thisHost } from './providers/index.ts'
 import type { KeySource } from './secrets.ts'
 
 export type ProviderConfig = {
@@ -19,6 +19,7 @@ export type ProviderConfig = {
   maxRetries: number
   maxConcurrency?: number
   requestsPerMinute?: number
+  tokensPerMinute?: number
   /** Why this provider cannot be called; one sentence that names what to set. */
   problem?: string
 }
@@ -48,7 +49,7 @@ export function createProvider(source: ProviderSource): ProviderConfig {
   const problem = problemOf(source, url)
   const seconds = entry.timeout ?? source.timeoutSeconds
   const silenceMs = seconds !== undefined ? seconds * 1000 : preset.local ? patientMs : hostedMs
-  const { defaultModel, apiVersion, deployments, maxConcurrency, requestsPerMinute } = entry
+  const { defaultModel, apiVersion, deployments, maxConcurrency, requestsPerMinute, tokensPerMinute } = entry
   return {
     name,
     type,
@@ -68,6 +69,7 @@ export function createProvider(source: ProviderSource): ProviderConfig {
     maxRetries: entry.maxRetries ?? source.maxRetries,
     ...(maxConcurrency === undefined ? {} : { maxConcurrency }),
     ...(requestsPerMinute === undefined ? {} : { requestsPerMinute }),
+    ...(tokensPerMinute === undefined ? {} : { tokensPerMinute }),
     ...(problem === undefined ? {} : { problem }),
   }
 }
@@ -97,7 +99,7 @@ function normalizeUrl(text: string | undefined, preset: Preset): string | undefi
     const url = new URL(bare ? `${usual.protocol}//${text.startsWith(':') ? usual.hostname : ''}${text}` : text)
     if (!/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) return undefined
     if (bare && url.port === '') url.port = usual.port
-    if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = '127.0.0.1'
+    if (url.hostname === '0.0.0.0' || url.hostname === '[::]') url.hostname = preset.local ? usual.hostname : thisHost
     const path = url.pathname === '/' && bare ? usual.pathname : url.pathname
     const trimmed = path.replace(/\/+$/, '')
     return `${url.origin}${preset.foreignPath ? trimmed.replace(preset.foreignPath, '') : trimmed}`

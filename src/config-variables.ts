@@ -1,5 +1,5 @@
 import { logLevels } from './log.ts'
-import { anyLocal, presets } from './providers/index.ts'
+import { anyLocal, presets, thisHost } from './providers/index.ts'
 
 /** A variable of the environment, as the documents show it. */
 export type Variable = { name: string; meaning: string; default: string }
@@ -26,6 +26,11 @@ export const variables: readonly Variable[] = [
   },
   { name: 'MAX_RETRIES', meaning: 'retries after the first attempt', default: '3' },
   { name: 'PROVIDER_CONFIG', meaning: 'JSON text, or the path of a JSON file, for everything else', default: 'none' },
+  {
+    name: 'GATEWAY_LOCAL_HOST',
+    meaning: 'the host on which providers are looked for whose address below names this machine',
+    default: `${code(thisHost)}; in the container image, ${code('host.docker.internal')}`,
+  },
   { name: 'LOG_LEVEL', meaning: `${logLevels.map(code).join(' ')}, on stderr`, default: '`info`' },
   { name: 'GATEWAY_RECORD', meaning: 'a folder in which every exchange with a provider is recorded', default: 'none' },
   {

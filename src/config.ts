@@ -3,7 +3,7 @@ import { createProvider, type ProviderConfig, type ProviderSource } from './conf
 import { createSettings, type Environment, isPlaceholder, type Settings } from './config-settings.ts'
 import type { ProxySettings } from './http/proxy.ts'
 import { type LogLevel, logLevels } from './log.ts'
-import { anyLocal, pluginPreset, presets } from './providers/index.ts'
+import { anyLocal, type Preset, pluginPreset, presets, presetsAt, thisHost } from './providers/index.ts'
 import type { KeySource } from './secrets.ts'
 
 export type { ProviderConfig }
@@ -51,14 +51,15 @@ export function readConfig(env: Environment = process.env): Config {
     timeoutSeconds: settings.number('TIMEOUT', maxTimeoutSeconds, 'seconds'),
     maxRetries: settings.number('MAX_RETRIES', maxMaxRetries, 'whole') ?? 3,
   }
+  const known = presetsAt(readLocalHost(settings))
   const providers = new Map<string, ProviderConfig>()
   /** Base URLs as the environment gives them, by provider. */
   const urls = new Map<string, Named>()
   const add = (name: string, source: Pick<ProviderSource, 'type' | 'setBy' | 'entry' | 'key' | 'origin'>) =>
-    providers.set(name, createProvider({ name, preset: presets[source.type] ?? pluginPreset, ...source, ...common }))
+    providers.set(name, createProvider({ name, preset: known[source.type] ?? pluginPreset, ...source, ...common }))
 
   const gateway = readGateway(settings)
-  for (const [type, preset] of Object.entries(presets)) {
+  for (const [type, preset] of Object.entries(known)) {
     const ownUrl = settings.lastOf(preset.urlVariables)
     const ownKey = settings.key(preset.keyVariable)
     const isGateway = gateway?.types.includes(type) ?? false
@@ -82,7 +83,7 @@ export function readConfig(env: Environment = process.env): Config {
     const refines = given.baseUrl === undefined && providers.get(name)?.type === given.type
     const url = refines ? urls.get(name) : undefined
     const entry = url ? { ...given, baseUrl: url.value } : given
-    const key = keyOf(name, given, providers, settings)
+    const key = keyOf(name, given, known[given.type], providers, settings)
     const origin = url?.name ?? `PROVIDER_CONFIG providers.${name}.baseUrl`
     const setBy = [
       'PROVIDER_CONFIG',
@@ -166,18 +167,31 @@ function readGateway(settings: Settings): Gateway | undefined {
   return { types, ...(url === undefined ? {} : { url: { name: 'GATEWAY_URL', value: url } }), key }
 }
 
+/** Where local providers are that have no address of their own: the container image says the name of the machine around it. */
+function readLocalHost(settings: Settings): string {
+  const host = settings.text('GATEWAY_LOCAL_HOST') ?? thisHost
+  if (/^[\w.-]+$|^\[[\da-f:.]+\]$/i.test(host) && URL.canParse(`http://${host}`)) return host
+  settings.problems.push('GATEWAY_LOCAL_HOST is not the name or the address of a host')
+  return thisHost
+}
+
 /**
  * A key of the environment goes where the environment sends it, never to another address: neither to one that the file has
  * chosen, nor to the provider's own when the environment has chosen one.
  */
-function keyOf(name: string, entry: ProviderEntry, providers: Providers, settings: Settings): KeySource | undefined {
+function keyOf(
+  name: string,
+  entry: ProviderEntry,
+  preset: Preset | undefined,
+  providers: Providers,
+  settings: Settings,
+): KeySource | undefined {
   if (entry.apiKey !== undefined) return isPlaceholder(entry.apiKey) ? undefined : { value: entry.apiKey }
   if (entry.apiKeyEnv !== undefined) return settings.key(entry.apiKeyEnv)
   if (entry.apiKeyFile !== undefined) {
     return { file: entry.apiKeyFile, setBy: `PROVIDER_CONFIG providers.${name}.apiKeyFile` }
   }
   if (entry.baseUrl !== undefined) return undefined
-  const preset = presets[entry.type]
   // What a plugin may know is said in so many words.
   if (preset === undefined) return undefined
   const refined = providers.get(name)

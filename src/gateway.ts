@@ -115,6 +115,8 @@ export type Event =
       met?: readonly Met[]
       substituted?: readonly Substituted[]
     }
+  /** Not begun yet: so many calls are in front, this one counted. */
+  | { type: 'queued'; place: number }
   | { type: 'response'; requestId?: string | undefined; model?: string | undefined }
   | { type: 'text-delta'; text: string }
   | { type: 'reasoning-delta'; text: string }

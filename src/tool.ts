@@ -14,8 +14,8 @@ export type ToolResult = {
   _meta?: Record<string, unknown>
 }
 
-/** One step of a running tool; with `message`, the next piece of its text. */
-export type Progress = { message?: string }
+/** One step of a running tool: the next piece of its text, its place in a queue, or the mere news that work goes on. */
+export type Progress = { message?: string; place?: number }
 
 /** What a caller gives along with its arguments. */
 export type Call = {

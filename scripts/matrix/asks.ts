@@ -20,8 +20,11 @@ export type Asked = {
   answered?(played: Played): boolean
 }
 
-export function isOffered({ sample, otherwise }: Asked, { dialect, targets, kinds }: Surface): boolean {
-  return kinds.includes(sample.kind) && targets.some((target) => reaches(otherwise, dialect, sample, target))
+export function isOffered({ sample, otherwise }: Asked, { dialects, targets, kinds }: Surface): boolean {
+  return (
+    kinds.includes(sample.kind) &&
+    targets.some((target) => dialects.some((dialect) => reaches(otherwise, dialect, sample, target)))
+  )
 }
 
 /** Whether it comes as far as the request. */
@@ -124,6 +127,7 @@ const weather = (...content: Part[]): ChatMessage[] => [
 const sealed: Part[] = [
   { type: 'reasoning', block: { type: 'thinking', thinking: 'Hm.', signature: 'c2VhbGVk' } },
   { type: 'reasoning', block: { type: 'reasoning', id: 'rs_1', summary: [], encrypted_content: 'c2VhbGVk' } },
+  { type: 'reasoning', block: { type: 'reasoning.text', text: 'Hm.', signature: 'c2VhbGVk', index: 0 } },
 ]
 
 /** What chat can be asked for. */

@@ -3,7 +3,8 @@ import type { Ask } from '../../src/gateway.ts'
 import { bytesOf, type Exchange } from '../../src/http/tape.ts'
 import { isObject, type Json } from '../../src/json.ts'
 import { parseCompletion, parseEmbedding } from '../../src/pipeline/parser.ts'
-import type { Target } from '../../src/provider.ts'
+import type { Provider, Target } from '../../src/provider.ts'
+import { presets } from '../../src/providers/index.ts'
 import { readArguments } from '../../src/tools/arguments.ts'
 import { createCompletion } from '../../src/tools/create-completion.ts'
 import { createEmbedding } from '../../src/tools/create-embedding.ts'
@@ -15,6 +16,7 @@ export type Played = {
   name: string
   provider: string
   surface: Surface
+  dialect: Provider
   ask: Ask
   target: Target
   /** The exchanges of the call itself, without a list of models that was asked for on the way. */
@@ -44,7 +46,8 @@ export function playedOf({ name, call, exchanges, result }: Case): Played | unde
   const surface = surfaces.findLast(
     ({ providers, kinds, isAt }) => providers.includes(folder) && kinds.includes(ask.kind) && isAt(first.request.path),
   )
-  if (!surface) return undefined
+  const dialect = presets[folder]?.dialect
+  if (!surface || !dialect) return undefined
   const { model = '' } = ask
   const prefix = `${server.name}/`
   const { apiVersion, deployments } = server
@@ -56,7 +59,7 @@ export function playedOf({ name, call, exchanges, result }: Case): Played | unde
     ...(apiVersion === undefined ? {} : { apiVersion }),
     ...(deployments === undefined ? {} : { deployments }),
   }
-  return { name, provider: folder, surface, ask, target, exchanges: own, answer, ...(fault ? { fault } : {}) }
+  return { name, provider: folder, surface, dialect, ask, target, exchanges: own, answer, ...(fault ? { fault } : {}) }
 }
 
 function isOwn({ method }: Exchange['request'], { kind }: Ask): boolean {

@@ -9,7 +9,8 @@ export type Surface = {
   group: string
   /** The providers that are spoken to so: one, or all that share a dialect. */
   providers: readonly string[]
-  dialect: Provider
+  /** One, or several that differ in peculiarities alone: something is offered where one of them offers it. */
+  dialects: readonly Provider[]
   kinds: readonly AskKind[]
   /** Where a request may be aimed to find out what is offered: at an ordinary model, and at one that reasons. */
   targets: readonly Target[]
@@ -37,22 +38,28 @@ const only: readonly Endpoint[] = [{ suffix: '', at: /^/ }]
 const allKinds: readonly AskKind[] = ['chat', 'text', 'embed', 'models', 'tool']
 
 /** Every column, the providers in the order of the list; those that share a dialect are one. */
-export const surfaces: readonly Surface[] = [...new Set(Object.values(presets).map(({ dialect }) => dialect))].flatMap(
-  (dialect) => {
-    const providers = Object.keys(presets).filter((type) => presets[type]?.dialect === dialect)
-    const [first = ''] = providers
-    const group = providers.length > 1 ? 'compatible' : first
-    return (endpoints[first] ?? only).map(({ suffix, at, models = ['house-model'], apiVersion, chatAlone }) => ({
-      name: `${group}${suffix}`,
-      group,
-      providers,
-      dialect,
-      kinds: chatAlone ? (['chat'] as const) : allKinds,
-      targets: models.map((model) => targetOf(first, model, apiVersion)),
-      isAt: (path: string) => at.test(path),
-    }))
-  },
-)
+export const surfaces: readonly Surface[] = [
+  ...Map.groupBy(Object.entries(presets), ([, preset]) => kinOf(preset)).values(),
+].flatMap((kin) => {
+  const providers = kin.map(([type]) => type)
+  const dialects = kin.map(([, { dialect }]) => dialect)
+  const [first = ''] = providers
+  const group = providers.length > 1 ? 'compatible' : first
+  return (endpoints[first] ?? only).map(({ suffix, at, models = ['house-model'], apiVersion, chatAlone }) => ({
+    name: `${group}${suffix}`,
+    group,
+    providers,
+    dialects,
+    kinds: chatAlone ? (['chat'] as const) : allKinds,
+    targets: models.map((model) => targetOf(first, model, apiVersion)),
+    isAt: (path: string) => at.test(path),
+  }))
+})
+
+/** What the servers that are like OpenAI's have in common: all but peculiarities of chat. */
+function kinOf({ dialect }: (typeof presets)[string]): unknown {
+  return dialect.tools ? dialect : (dialect.text ?? dialect)
+}
 
 /** A provider without an address of its own is aimed at one that stands for any. */
 function targetOf(provider: string, model: string, apiVersion?: string): Target {

@@ -38,9 +38,14 @@ type Lock = {
 /** Every package is pinned by its hash, from no host in particular; what a user installs runs no scripts. */
 export function auditLock(): string[] {
   const { packages } = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as Lock
-  const { scripts = {}, dependencies = {} } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  const {
+    scripts = {},
+    dependencies = {},
+    devDependencies,
+  } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     scripts?: object
     dependencies?: Record<string, string>
+    devDependencies: Record<string, string>
   }
   const foreign = Object.entries(packages).filter(([path, { link }]) => path.includes('node_modules/') && !link)
   return [
@@ -56,8 +61,9 @@ export function auditLock(): string[] {
     ...Object.keys(scripts)
       .filter((name) => /^(?:pre|post)?install$/.test(name))
       .map((name) => `the package has the script ${name}`),
-    ...Object.entries(dependencies)
-      .filter(([, version]) => !/^\d/.test(version))
+    ...Object.keys(dependencies).map((name) => `${name} is installed with the package, and is in its bundles`),
+    ...Object.entries(devDependencies)
+      .filter(([, version]) => !/^(?:\d|file:scripts\/)/.test(version))
       .map(([name]) => `${name} is not of one exact version`),
   ]
 }

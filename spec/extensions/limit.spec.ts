@@ -48,15 +48,17 @@ function build(limits: object) {
     () => nowMs,
   )
   const ask: Ask = { kind: 'chat', messages: [] }
+  const places: number[] = []
   const call = async (name: 'a' | 'b' = 'a', signal = new AbortController().signal): Promise<string> => {
     const provider = config.providers.get(name) as ProviderConfig
     const route: Route = { provider, target: { provider: name, model: 'm', baseUrl: provider.baseUrl, headers: {} } }
     const seen: string[] = []
     for await (const event of translate(ask, route, { signal, deadline: Number.POSITIVE_INFINITY, streaming: true }))
-      seen.push(event.type)
+      if (event.type === 'queued') places.push(event.place)
+      else seen.push(event.type)
     return seen.join()
   }
-  return { call, running, most: () => most, active: () => active, advance: (ms: number) => (nowMs += ms) }
+  return { call, running, places, most: () => most, active: () => active, advance: (ms: number) => (nowMs += ms) }
 }
 
 /** Lets everything happen that can. */
@@ -229,4 +231,52 @@ test('each provider has requests of its own', async () => {
   await assert.rejects(call('a'), isBusy)
   for (const { end } of running) end()
   await Promise.all(calls)
+})
+
+test('who waits is told its place, and each time that it changes', async () => {
+  const { call, running, places } = build({ maxConcurrency: 1 })
+  const calls = [call()]
+  await settled()
+  calls.push(call())
+  await settled()
+  calls.push(call())
+  await settled()
+  for (let at = 0; at < 3; at++) {
+    running[at]?.end()
+    await settled()
+  }
+  await Promise.all(calls)
+  assert.deepEqual(places, [1, 2, 1])
+})
+
+test('tokensPerMinute: counted by length before, by the provider after', async () => {
+  const config = configOf({ tokensPerMinute: 100 })
+  const provider = config.providers.get('a') as ProviderConfig
+  const route: Route = { provider, target: { provider: 'a', model: 'm', baseUrl: provider.baseUrl, headers: {} } }
+  let totalTokens = 10
+  let nowMs = 0
+  const translate = withLimits(
+    async function* (): AsyncGenerator<Event> {
+      yield { type: 'usage', usage: { promptTokens: 1, completionTokens: totalTokens - 1, totalTokens } }
+    },
+    () => nowMs,
+  )
+  const attempted = { signal: new AbortController().signal, deadline: Number.POSITIVE_INFINITY, streaming: false }
+  const call = async (chars: number, maxTokens?: number) => {
+    const messages = [{ role: 'user' as const, content: [{ type: 'text' as const, text: 'a'.repeat(chars) }] }]
+    for await (const _ of translate({ kind: 'chat', messages, maxTokens }, route, attempted));
+  }
+  // Estimated at 80, charged 10: ninety are left.
+  await call(200, 30)
+  await assert.rejects(call(364), (error) => isBusy(error) && (error as Fault).detail.retryAfterMs === 600)
+  totalTokens = 150
+  await call(4)
+  // More was used than there was: it must be earned before anything else may go.
+  await assert.rejects(call(4), (error) => isBusy(error) && (error as Fault).detail.retryAfterMs === 36_600)
+  nowMs += 36_600
+  totalTokens = 1
+  await call(4)
+  nowMs += 3_600_000
+  // What alone is more than a minute's worth goes out when all is there, or never would.
+  await call(4000)
 })

@@ -74,10 +74,10 @@ const messages = (reports: readonly Report[]) => reports.map(({ message }) => me
 describe('progress', () => {
   test('the first text goes out at once, what follows is gathered', (t) => {
     const { reporter, reports, pass } = open(t)
-    reporter.step('a')
+    reporter.step({ message: 'a' })
     assert.deepEqual(messages(reports), ['a'])
     for (const piece of ['b', 'c', 'd']) {
-      reporter.step(piece)
+      reporter.step({ message: piece })
       pass(10)
     }
     assert.deepEqual(messages(reports), ['a'])
@@ -89,7 +89,7 @@ describe('progress', () => {
     const { reporter, reports, pass } = open(t)
     const pieces = Array.from({ length: 500 }, (_, index) => `${index},`)
     for (const [index, piece] of pieces.entries()) {
-      reporter.step(piece)
+      reporter.step({ message: piece })
       pass((index * 7) % 13)
     }
     reporter.close()
@@ -103,8 +103,8 @@ describe('progress', () => {
 
   test('what is held back goes out before the end, and nothing after it', (t) => {
     const { reporter, reports, pass, running } = open(t)
-    reporter.step('a')
-    reporter.step('b')
+    reporter.step({ message: 'a' })
+    reporter.step({ message: 'b' })
     reporter.close()
     assert.deepEqual(messages(reports), ['a', 'b'])
     assert.equal(running(), 0, 'no timer is left')
@@ -120,13 +120,13 @@ describe('progress', () => {
 
   test('a step without text moves the number and has no message', (t) => {
     const { reporter, reports, pass } = open(t)
-    reporter.step(undefined)
+    reporter.step({})
     assert.equal(reports.length, 1)
     assert.ok(reports[0] && !('message' in reports[0]))
-    reporter.step(undefined)
-    reporter.step(undefined)
+    reporter.step({})
+    reporter.step({})
     pass(60)
-    reporter.step('text')
+    reporter.step({ message: 'text' })
     pass(60)
     assert.deepEqual(messages(reports), [undefined, undefined, 'text'])
     assert.ok((reports[2]?.progress ?? 0) > (reports[1]?.progress ?? 0))
@@ -144,7 +144,7 @@ describe('progress', () => {
       test(name, (t) => {
         const { reporter, reports, pass } = open(t)
         pass(beforeMs)
-        if (text) reporter.step(text)
+        if (text) reporter.step({ message: text })
         pass(65_000)
         const times = [0, ...reports.map(({ atMs }) => atMs), beforeMs + 65_000]
         for (const [index, time] of times.slice(1).entries()) {
@@ -164,7 +164,7 @@ describe('progress', () => {
     test('and only silence', (t) => {
       const { reporter, reports, pass } = open(t)
       for (let second = 0; second < 60; second++) {
-        reporter.step('x')
+        reporter.step({ message: 'x' })
         pass(1_000)
       }
       assert.deepEqual(messages(reports), Array(60).fill('x'))
@@ -173,25 +173,44 @@ describe('progress', () => {
 
   test('while the reader is behind, text waits and none is lost', (t) => {
     const { reporter, reports, pass, congest } = open(t)
-    reporter.step('a')
+    reporter.step({ message: 'a' })
     congest(true)
-    reporter.step('b')
+    reporter.step({ message: 'b' })
     pass(30_000)
-    reporter.step('c')
+    reporter.step({ message: 'c' })
     pass(1_000)
     assert.deepEqual(messages(reports), ['a'])
     congest(false)
     pass(100)
     assert.deepEqual(messages(reports), ['a', 'bc'])
     congest(true)
-    reporter.step('d')
+    reporter.step({ message: 'd' })
     reporter.close()
     assert.deepEqual(messages(reports), ['a', 'bc', 'd'])
   })
 
   test('a token is echoed in its own type', (t) => {
     const { reporter, reports } = open(t, 0)
-    reporter.step('a')
+    reporter.step({ message: 'a' })
     assert.equal(reports.length, 1)
   })
+})
+
+test('a place in the queue is told beside the text, not in it, and only while it lasts', (t) => {
+  const { reporter, reports, pass } = open(t)
+  reporter.step({ place: 2 })
+  pass(60)
+  reporter.step({ place: 1 })
+  pass(60)
+  reporter.step({ message: 'a' })
+  pass(60)
+  reporter.close()
+  assert.deepEqual(
+    reports.map(({ atMs: _, ...report }) => report),
+    [
+      { progress: 1, _meta: { 'genai-gateway/queue': { place: 2 } } },
+      { progress: 2, _meta: { 'genai-gateway/queue': { place: 1 } } },
+      { progress: 3, message: 'a' },
+    ],
+  )
 })

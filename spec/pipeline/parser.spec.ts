@@ -342,6 +342,25 @@ for (const [name, args, where] of mistakes) {
   })
 }
 
+const mine = { type: 'reasoning.text', text: 'Hm.', signature: 's', index: 0 }
+
+const spelledThoughts: [string, Record<string, unknown>, Record<string, unknown>[]][] = [
+  ['as a result has them', { reasoningBlocks: [mine] }, [mine]],
+  ['in snake_case', { reasoning_blocks: [mine] }, [mine]],
+  ['as details of the message', { reasoning_details: [mine] }, [mine]],
+  ['as text of the message', { reasoning_content: 'Hm.' }, [{ type: 'reasoning_content', reasoning_content: 'Hm.' }]],
+  ['as blocks and as text of the message, once', { reasoningBlocks: [mine], reasoning_content: 'Hm.' }, [mine]],
+  ['as blocks of content', { content: [mine, text('Yes')] }, [mine]],
+  ['an empty text is none', { reasoning_content: '' }, []],
+]
+for (const [name, spelling, blocks] of spelledThoughts) {
+  test(`thoughts: ${name}`, () => {
+    const [message] = messagesOf([{ role: 'assistant', content: 'Yes', ...spelling }])
+    const thoughts = blocks.map((block) => ({ type: 'reasoning', block }))
+    assert.deepEqual(message?.content, [...thoughts, text('Yes')])
+  })
+}
+
 test('embeddings', () => {
   assert.deepEqual(plain(parseEmbedding({ model: 'e', input: ['a', 'b'], dimensions: 3 })), {
     kind: 'embed',

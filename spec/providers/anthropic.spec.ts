@@ -179,6 +179,7 @@ const conversations: {
       },
       { role: 'user', content: [said('Hi')] },
     ],
+    warnings: ['thoughts of an earlier turn were left out: this kind of provider cannot take them back'],
   },
   {
     name: 'pictures and documents',
@@ -349,6 +350,36 @@ for (const { models, thinking, samples } of generations) {
     })
   }
 }
+
+/** Of a budget and maxTokens together, what the family allows (vendor's table of models). */
+const budgets: { model: string; effort: string; maxTokens: number; limit: number; budget: number }[] = [
+  { model: 'claude-opus-4-1-20250805', effort: 'max', maxTokens: 4096, limit: 32_000, budget: 27_904 },
+  { model: 'claude-opus-4-20250514', effort: 'xhigh', maxTokens: 7424, limit: 32_000, budget: 24_576 },
+  { model: 'claude-opus-4-0', effort: 'max', maxTokens: 31_500, limit: 32_000, budget: 1024 },
+  { model: 'claude-opus-4-1', effort: 'low', maxTokens: 50_000, limit: 32_000, budget: 1024 },
+  { model: 'claude-sonnet-4-5', effort: 'max', maxTokens: 40_000, limit: 64_000, budget: 24_000 },
+  { model: 'claude-opus-4-5', effort: 'max', maxTokens: 32_000, limit: 64_000, budget: 32_000 },
+  { model: 'claude-3-7-sonnet-20250219', effort: 'max', maxTokens: 64_000, limit: 64_000, budget: 1024 },
+]
+
+for (const { model, effort, maxTokens, limit, budget } of budgets) {
+  test(`effort ${effort} and ${maxTokens} tokens at ${model}`, () => {
+    const { body, warnings } = sent({ ...hi, reasoningEffort: effort, maxTokens }, model)
+    assert.equal(body['max_tokens'], limit)
+    assert.deepEqual(body['thinking'], { type: 'enabled', budget_tokens: budget })
+    const [told = '', ...more] = warnings
+    assert.deepEqual(more, [])
+    assert.match(told, limit === maxTokens + budget ? /raised by|maxTokens became/ : /maxTokens became/)
+    if (/became/.test(told)) assert.ok(told.includes(`${limit}, of which its thinking may take ${budget}`), told)
+  })
+}
+
+test('an effort that a model has no word for is sent as the nearest, and told', () => {
+  const { body, warnings } = sent({ ...hi, reasoningEffort: 'xhigh', maxTokens: 100 }, 'claude-opus-4-6')
+  assert.deepEqual(body['output_config'], { effort: 'high' })
+  assert.deepEqual(warnings, ['reasoningEffort xhigh was sent as high, the nearest here'])
+  assert.deepEqual(sent({ ...hi, reasoningEffort: 'xhigh', maxTokens: 100 }, 'claude-opus-4-7').warnings, [])
+})
 
 test('efforts: each has its budget, and its word where there is no budget', () => {
   const rows = ['minimal', 'low', 'medium', 'high', 'xhigh', 'max'].map((reasoningEffort) => [

@@ -400,9 +400,10 @@ const conversations: { name: string; messages: ChatMessage[]; encoded: object[];
     encoded: [{ role: 'user', content: 'Read: é' }],
   },
   {
-    name: 'thoughts of an earlier turn are let go',
+    name: 'thoughts of an earlier turn are let go, and that is told',
     messages: [{ role: 'assistant', content: [{ type: 'reasoning', block: { type: 'thinking' } }, says('Yes')] }],
     encoded: [{ role: 'assistant', content: 'Yes' }],
+    warnings: ['thoughts of an earlier turn were left out: this kind of provider cannot take them back'],
   },
   {
     name: 'calls of tools and their results',

@@ -152,6 +152,7 @@ const requests: { name: string; ask: ChatAsk; model?: string; json: Json; warnin
         },
       ],
     },
+    warnings: ['thoughts of an earlier turn were left out: this kind of provider cannot take them back'],
   },
   {
     name: 'a picture in a result stays there; an id that is too long keeps its end',

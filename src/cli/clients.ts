@@ -160,6 +160,8 @@ function toolkitEntry(variables: readonly SetVariable[]): object {
     type: 'server',
     image,
     description: 'Puts language models of several providers behind one set of tools.',
+    // Otherwise each call gets a container of its own, and what the last one has learnt is gone.
+    longLived: true,
     ...(secrets.length > 0
       ? { secrets: secrets.map(({ name }) => ({ name: `${serverName}.${name}`, env: name })) }
       : {}),

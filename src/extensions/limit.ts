@@ -1,69 +1,162 @@
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { ProviderConfig } from '../config.ts'
 import { Fault, type FaultDetail } from '../errors.ts'
+import { type Ask, type Event, textOf } from '../gateway.ts'
 import type { Translate } from '../pipeline/translator.ts'
 
 /** Calls that may wait for a free place at one provider. */
 const maxQueued = 256
 const minuteMs = 60_000
 
-type Gate = { limit: LimitFunction | undefined; bucket: Bucket | undefined; waiting: number }
+type Gate = {
+  limit: LimitFunction | undefined
+  requests: Bucket | undefined
+  tokens: Bucket | undefined
+  queue: Queue
+}
 
-/** A token bucket over one minute; takes a token or says in how many milliseconds there will be one. */
-type Bucket = { take(): number }
+/** What may be used in a minute; it fills up evenly. */
+type Bucket = {
+  /** Milliseconds until the amount is there; of more than a minute's worth, until all is there. */
+  waitMs(amount: number): number
+  /** Takes an amount, which may turn out to be more than there was, or gives one back. */
+  take(amount: number): void
+}
 
 /**
- * Holds each provider to its configured `maxConcurrency` and `requestsPerMinute`. Over the concurrency a call waits for
- * its turn; over the queue, or the rate, it is `busy` at once and told when to come back.
+ * Holds each provider to its configured `maxConcurrency`, `requestsPerMinute` and `tokensPerMinute`. Over the concurrency
+ * a call waits for its turn and tells its place; over the queue, or the rates, it is `busy` at once and told when to come back.
  */
 export function withLimits(translate: Translate, now: () => number): Translate {
   const gates = new Map<string, Gate>()
   const gateOf = (provider: ProviderConfig): Gate => {
     const known = gates.get(provider.name)
     if (known) return known
+    const { maxConcurrency, requestsPerMinute, tokensPerMinute } = provider
     const gate = {
-      limit: provider.maxConcurrency ? pLimit(provider.maxConcurrency) : undefined,
-      bucket: provider.requestsPerMinute ? createBucket(provider.requestsPerMinute, now) : undefined,
-      waiting: 0,
+      limit: maxConcurrency ? pLimit(maxConcurrency) : undefined,
+      requests: requestsPerMinute ? createBucket(requestsPerMinute, now) : undefined,
+      tokens: tokensPerMinute ? createBucket(tokensPerMinute, now) : undefined,
+      queue: createQueue(),
     }
     gates.set(provider.name, gate)
     return gate
   }
 
   const limited: Translate = async function* (ask, route, attempted) {
-    const gate = gateOf(route.provider)
-    const { limit, bucket } = gate
+    const { limit, requests, tokens, queue } = gateOf(route.provider)
     const where = { provider: route.target.provider, model: route.target.model || undefined }
-    const waitMs = bucket?.take() ?? 0
-    if (waitMs > 0) {
-      throw new Fault('busy', 'the configured requestsPerMinute are used up', {
-        ...where,
-        retryable: true,
-        retryAfterMs: waitMs,
-      })
-    }
-    if (!limit) return yield* translate(ask, route, attempted)
+    const estimate = tokens ? estimatedTokens(ask) : 0
+    const rates = [
+      { setting: 'requestsPerMinute', waitMs: requests?.waitMs(1) ?? 0 },
+      { setting: 'tokensPerMinute', waitMs: tokens?.waitMs(estimate) ?? 0 },
+    ]
+    const over = rates.find(({ waitMs }) => waitMs > 0)
+    if (over) throw busy(`the configured ${over.setting} are used up`, over.waitMs, where)
     // Counted here and not by the limit, which keeps the places of callers that have gone until their turn comes.
-    if (gate.waiting >= maxQueued) {
-      throw new Fault('busy', `${maxQueued} calls are waiting already`, {
-        ...where,
-        retryable: true,
-        retryAfterMs: 1000,
-      })
-    }
-    gate.waiting += 1
-    const leave = await enter(limit, attempted.signal, where).finally(() => (gate.waiting -= 1))
+    if (limit && queue.length() >= maxQueued) throw busy(`${maxQueued} calls are waiting already`, 1000, where)
+    requests?.take(1)
+    tokens?.take(estimate)
+    const leave = limit ? yield* queued(limit, queue, attempted.signal, where) : () => {}
+    let used: number | undefined
     try {
-      yield* translate(ask, route, attempted)
+      for await (const event of translate(ask, route, attempted)) {
+        if (event.type === 'usage') used = event.usage.totalTokens
+        yield event
+      }
     } finally {
+      if (used !== undefined) tokens?.take(used - estimate)
       leave()
     }
   }
   // A provider without limits costs its events no further step.
   return (ask, route, attempted) => {
-    const { maxConcurrency, requestsPerMinute } = route.provider
-    const handle = maxConcurrency || requestsPerMinute ? limited : translate
+    const { maxConcurrency, requestsPerMinute, tokensPerMinute } = route.provider
+    const handle = maxConcurrency || requestsPerMinute || tokensPerMinute ? limited : translate
     return handle(ask, route, attempted)
+  }
+}
+
+function busy(message: string, retryAfterMs: number, where: FaultDetail): Fault {
+  return new Fault('busy', message, { ...where, retryable: true, retryAfterMs })
+}
+
+const charsPerToken = 4
+
+/** Before the provider has counted: four characters a token, and as many as the answer may have. */
+function estimatedTokens(ask: Ask): number {
+  const answer = ask.kind === 'chat' || ask.kind === 'text' ? (ask.maxTokens ?? 0) : 0
+  return Math.ceil(charsOf(ask) / charsPerToken) + answer
+}
+
+function charsOf(ask: Ask): number {
+  switch (ask.kind) {
+    case 'chat':
+      return ask.messages.reduce((sum, { content }) => sum + textOf(content).length, 0)
+    case 'text':
+      return ask.prompt.length
+    case 'embed':
+      return ask.input.reduce((sum, text) => sum + text.length, 0)
+    default:
+      return 0
+  }
+}
+
+/** Who waits, in order; a change wakes all, so that each can tell its place. */
+type Queue = { length(): number; join(): Ticket }
+type Ticket = { place(): number; changed(): Promise<void>; leave(): void }
+
+function createQueue(): Queue {
+  const waiting: object[] = []
+  let wake = () => {}
+  let change = new Promise<void>((resolve) => (wake = resolve))
+  return {
+    length: () => waiting.length,
+    join() {
+      const ticket = {}
+      waiting.push(ticket)
+      return {
+        place: () => waiting.indexOf(ticket) + 1,
+        changed: () => change,
+        leave() {
+          waiting.splice(waiting.indexOf(ticket), 1)
+          wake()
+          change = new Promise((resolve) => (wake = resolve))
+        },
+      }
+    },
+  }
+}
+
+/** Waits for a place and tells meanwhile how many are in front; returns the function that gives the place back. */
+async function* queued(
+  limit: LimitFunction,
+  queue: Queue,
+  signal: AbortSignal,
+  where: FaultDetail,
+): AsyncGenerator<Event, () => void> {
+  const ticket = queue.join()
+  let leave: (() => void) | undefined
+  const entering = enter(limit, signal, where).then((entered) => (leave = entered))
+  // Told below; nobody may be waiting when it fails.
+  entering.catch(() => {})
+  try {
+    // A free place is there a few turns later.
+    await Promise.race([entering, new Promise((resolve) => setImmediate(resolve))])
+    for (let told = 0; leave === undefined; ) {
+      const place = ticket.place()
+      if (place !== told) yield { type: 'queued', place }
+      told = place
+      await Promise.race([entering, ticket.changed()])
+    }
+    return leave
+  } catch (error) {
+    leave?.()
+    throw error
+  } finally {
+    ticket.leave()
+    // A reader that has gone while its place came free gives it back.
+    if (leave === undefined) void entering.then((entered) => entered()).catch(() => {})
   }
 }
 
@@ -91,16 +184,22 @@ function interruption({ reason }: AbortSignal, where: FaultDetail): Fault {
 }
 
 function createBucket(perMinute: number, now: () => number): Bucket {
-  let tokens = perMinute
+  let left = perMinute
   let countedMs = now()
+  const fill = () => {
+    const nowMs = now()
+    left = Math.min(perMinute, left + ((nowMs - countedMs) / minuteMs) * perMinute)
+    countedMs = nowMs
+  }
   return {
-    take() {
-      const nowMs = now()
-      tokens = Math.min(perMinute, tokens + ((nowMs - countedMs) / minuteMs) * perMinute)
-      countedMs = nowMs
-      if (tokens < 1) return Math.ceil(((1 - tokens) / perMinute) * minuteMs)
-      tokens -= 1
-      return 0
+    waitMs(amount) {
+      fill()
+      const missing = Math.min(amount, perMinute) - left
+      return missing > 0 ? Math.ceil((missing / perMinute) * minuteMs) : 0
+    },
+    take(amount) {
+      fill()
+      left = Math.min(perMinute, left - amount)
     },
   }
 }

@@ -39,25 +39,17 @@ export function createPool(proxy: ProxySettings = {}): Send {
   const kept = create(settings)
   let fresh: Promise<Dispatcher> | undefined
 
-  const sendThrough = async (
-    dispatcher: Promise<Dispatcher>,
-    request: HttpRequest,
-    signal: AbortSignal,
-    departure: Departure = {},
-  ) => {
+  const sendThrough = async (dispatcher: Promise<Dispatcher>, request: HttpRequest, signal: AbortSignal) => {
     const ready = await dispatcher.catch(() => {
       throw new Fault('configuration', 'the proxy cannot be used: check HTTPS_PROXY and HTTP_PROXY', { cause: 'proxy' })
     })
-    return exchange(ready, request, proxy, signal, departure)
+    return exchange(ready, request, proxy, signal)
   }
   return async (request, signal) => {
-    const departure: Departure = {}
     try {
-      return await sendThrough(kept, request, signal, departure)
+      return await sendThrough(kept, request, signal)
     } catch (error) {
-      // A connection that is kept may be closed by the server just as it is used again: then nobody has read the request.
-      const reused = departure.reused && !proxy.http && !proxy.https
-      if (!reused || request.once || signal.aborted || !isClosedEarly(error)) throw error
+      if (request.once || signal.aborted || !(error instanceof Fault) || !stale.has(error)) throw error
       // One that carries a single request is closed behind it.
       fresh ??= create({ ...settings, pipelining: 0 })
       return sendThrough(fresh, request, signal)
@@ -65,40 +57,44 @@ export function createPool(proxy: ProxySettings = {}): Send {
   }
 }
 
-/** How a request left: whether its connection had carried another before. */
-type Departure = { reused?: boolean }
+/**
+ * Faults of connections that had been kept open and that the server closed just as they were used again: nobody has read
+ * the request.
+ */
+const stale = new WeakSet<Fault>()
 
-/** undici tells which connection a request leaves on, right after the request's own handler has heard that it starts. */
-let starting: Departure | undefined
+/** The requests that went out on a connection which had carried another before, by undici's own account. */
+const onKept = new WeakSet<object>()
 const used = new WeakSet<object>()
-subscribe('undici:client:sendHeaders', (message) => {
-  const { socket } = message as { socket: object }
-  if (starting) starting.reused = used.has(socket)
-  used.add(socket)
-  starting = undefined
+let created: object | undefined
+subscribe('undici:request:create', (message) => {
+  created = (message as { request: object }).request
 })
-
-function isClosedEarly(error: unknown): boolean {
-  return error instanceof Fault && (error.detail.cause === 'closed_early' || error.detail.cause === 'reset')
-}
+subscribe('undici:client:sendHeaders', (message) => {
+  const { request, socket } = message as { request: object; socket: object }
+  if (used.has(socket)) onKept.add(request)
+  used.add(socket)
+})
 
 function exchange(
   dispatcher: Dispatcher,
   request: HttpRequest,
   proxy: ProxySettings,
   signal: AbortSignal,
-  departure: Departure,
 ): Promise<HttpResponse> {
   const { origin, pathname, protocol, search } = new URL(request.url)
   const proxied = Boolean(proxy.http || (protocol === 'https:' && proxy.https))
   return new Promise<HttpResponse>((resolve, reject) => {
     let connection: Dispatcher.DispatchController | undefined
     let body: Body | undefined
+    let sent: object | undefined
     const fail = (error: unknown) => {
       signal.removeEventListener('abort', onAbort)
       const fault = signal.aborted ? interruption(signal) : faultOf(error, origin, body !== undefined, proxied)
-      if (body) body.fail(fault)
-      else reject(fault)
+      if (body) return body.fail(fault)
+      const { cause } = fault.detail
+      if (sent && onKept.has(sent) && (cause === 'closed_early' || cause === 'reset')) stale.add(fault)
+      reject(fault)
     }
     const onAbort = () => {
       connection?.abort(interruption(signal))
@@ -107,6 +103,7 @@ function exchange(
     if (signal.aborted) return reject(interruption(signal))
     signal.addEventListener('abort', onAbort, { once: true })
 
+    created = undefined
     dispatcher.dispatch(
       {
         origin,
@@ -118,7 +115,6 @@ function exchange(
       {
         onRequestStart(controller) {
           connection = controller
-          starting = departure
           if (signal.aborted) controller.abort(interruption(signal))
         },
         onResponseStart(controller, status, headers) {
@@ -138,6 +134,8 @@ function exchange(
         },
       },
     )
+    // undici makes its request before it returns.
+    sent = created
   })
 }
 

@@ -1,4 +1,5 @@
 import { Fault, type FaultCode, type FaultDetail } from '../errors.ts'
+import { exhaustedForMs } from './rate-limit.ts'
 
 /** What an error body says, whatever its shape: providers wrap it in an object, a string, an array or `detail`. */
 export type Problem = { message?: string; type?: string; code?: string; param?: string }
@@ -208,6 +209,7 @@ export function retryAfterMs(headers: Readonly<Record<string, string>>): number 
     value !== undefined && /^\d{1,10}(?:\.\d+)?$/.test(value) ? Number(value) * unit : undefined
   const counted = plain(headers['retry-after-ms'], 1) ?? plain(headers['retry-after'], 1000)
   if (counted !== undefined) return counted
+  if (headers['retry-after'] === undefined) return exhaustedForMs(headers)
   const until = dateOf(headers['retry-after']) - (headers['date'] === undefined ? Date.now() : dateOf(headers['date']))
   return until > 0 ? until : undefined
 }

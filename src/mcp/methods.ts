@@ -76,7 +76,7 @@ async function run(
     for (;;) {
       const step = await steps.next()
       if (step.done) return step.value
-      reporter?.step(step.value.message)
+      reporter?.step(step.value)
       // The slow reader slows the provider: nothing is asked for that could not be passed on.
       if (exchange.congested()) await drainedOrAborted(exchange)
     }

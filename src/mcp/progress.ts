@@ -1,4 +1,5 @@
 import type { Exchange } from '../rpc/dispatcher.ts'
+import type { Progress } from '../tool.ts'
 
 export type ProgressToken = string | number
 
@@ -13,8 +14,8 @@ const settleMs = 2
 const heartbeatMs = 10_000
 
 export type Reporter = {
-  /** Takes one step: the next piece of text, or the mere news that work went on. */
-  step(message: string | undefined): void
+  /** Takes one step: the next piece of text, a place in a queue, or the mere news that work went on. */
+  step(step: Progress): void
   /** Sends what is still held back. Nothing goes out afterwards. */
   close(): void
   /** Resolves when what was sent last has had the time to be read on its own. */
@@ -30,6 +31,7 @@ export function createReporter(token: ProgressToken, exchange: Exchange): Report
   let steps = 0
   let told = 0
   let held: string[] = []
+  let place: number | undefined
   let lastSentMs = Number.NEGATIVE_INFINITY
   let flushTimer: NodeJS.Timeout | undefined
   const heartbeat = setInterval(() => {
@@ -52,6 +54,8 @@ export function createReporter(token: ProgressToken, exchange: Exchange): Report
       progressToken: token,
       progress: steps,
       ...(message ? { message } : {}),
+      // In words it would stand in the text that the messages make up.
+      ...(place === undefined ? {} : { _meta: { 'genai-gateway/queue': { place } } }),
     })
   }
   const flushWhenDue = () => {
@@ -61,8 +65,9 @@ export function createReporter(token: ProgressToken, exchange: Exchange): Report
   }
 
   return {
-    step(message) {
+    step({ message, place: changed }) {
       steps += 1
+      place = changed
       if (message) held.push(message)
       if (flushTimer) return
       const waitMs = lastSentMs + minGapMs - performance.now()

@@ -66,6 +66,9 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
         case 'served':
           served = event
           break
+        case 'queued':
+          if (streaming) yield { place: event.place }
+          break
         case 'response':
           answeredAs = wordOf(event.model) ?? answeredAs
           requestId = event.requestId ?? requestId

@@ -117,10 +117,7 @@ function parseMessage(message: Loose, at: number): ChatMessage {
     throw invalid(`${where}.role must be one of ${roles.join(', ')}`)
   const calls = message['toolCalls'] ?? message['tool_calls']
   const callParts = Array.isArray(calls) ? calls.map((call) => parseToolUse(call, `${where}.toolCalls`)) : []
-  const thoughts = message['reasoningBlocks']
-  const sealed = Array.isArray(thoughts)
-    ? thoughts.map((block) => parseReasoning(block, `${where}.reasoningBlocks`))
-    : []
+  const sealed = thoughtsOf(message).map((block) => parseReasoning(block, `${where}.reasoningBlocks`))
   if (content === undefined || content === null) {
     if (callParts.length === 0) throw invalid(`${where}.content is missing`)
     return { role: role as Role, content: [...sealed, ...callParts] }
@@ -185,10 +182,24 @@ function parseBlock(block: unknown, where: string): Part {
     case 'thinking':
     case 'redacted_thinking':
     case 'reasoning':
+    case 'reasoning.text':
+    case 'reasoning.summary':
+    case 'reasoning.encrypted':
+    case 'reasoning_content':
+    case 'extra_content':
       return parseReasoning(block, where)
     default:
       throw invalid(`${where}.type must be one of text, image, audio, resource, resource_link, tool_use, tool_result`)
   }
+}
+
+/** As the result of an earlier call has them, or as the messages of compatible servers do. */
+function thoughtsOf(message: Loose): unknown[] {
+  const lists = ['reasoningBlocks', 'reasoning_blocks', 'reasoning_details'].map((name) => message[name])
+  const blocks = lists.flatMap((list) => (Array.isArray(list) ? list : []))
+  const { reasoning_content } = message
+  const isText = typeof reasoning_content === 'string' && reasoning_content !== ''
+  return blocks.length === 0 && isText ? [{ type: 'reasoning_content', reasoning_content }] : blocks
 }
 
 /** Handed on byte for byte: its seal holds for nothing else. */

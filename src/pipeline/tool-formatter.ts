@@ -26,6 +26,9 @@ export async function* formatToolCall(
         case 'reasoning-delta':
           if (streaming) yield {}
           break
+        case 'queued':
+          if (streaming) yield { place: event.place }
+          break
         case 'content':
           blocks.push(blockOf(event.part))
           break

@@ -3,6 +3,7 @@ import { Fault, type FaultDetail, type Met } from '../errors.ts'
 import type { Ask, Event } from '../gateway.ts'
 import { readErrorText } from '../http/body.ts'
 import type { HttpRequest, Send } from '../http/message.ts'
+import { createPace } from '../http/rate-limit.ts'
 import { createRetryBudget, type RetryBudget, withRetry } from '../http/retry.ts'
 import type { Dialect, EncodedRequest, Operation, Target } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
@@ -27,6 +28,7 @@ const maxListMs = 30_000
 
 export function createTranslator({ send, secrets, clock }: { send: Send; secrets: Secrets; clock: Clock }): Translate {
   const lessons = createLessons()
+  const pace = createPace(clock.now)
   const budgets = new Map<string, RetryBudget>()
   const budgetOf = (provider: string) => {
     const budget = budgets.get(provider) ?? createRetryBudget(clock.now)
@@ -39,7 +41,11 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
    * it comes is committed by the first event that shows something, any other by the last.
    */
   const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, attempted: Attempted) => {
+    const { name } = route.provider
+    const restMs = pace.restMs(name)
+    if (restMs > 0) await clock.sleep(restMs, attempted.signal)
     const response = await send(await requestFor(ask, route, encoded, secrets), attempted.signal)
+    pace.learn(name, response.headers)
     if (response.status !== 200) {
       const body = await readErrorText(response)
       throw await route.provider.preset.dialect.fault(response.status, response.headers, body)

@@ -3,6 +3,8 @@
 export type Manner = {
   /** How it thinks: not at all, with a budget of tokens, or as it sees fit within an effort. */
   thinking: 'none' | 'budget' | 'adaptive'
+  /** The most tokens of an answer and its thoughts together, where a budget has to fit in; infinite where none is set. */
+  maxOutput: number
   /** Whether temperature, top_p and top_k are taken. */
   samples: boolean
   /** Whether it takes temperature and top_p together. */
@@ -27,9 +29,13 @@ export function mannerOf(model: string): Manner {
     knowsXhigh: generation >= 4.7,
     structured: generation >= 4.5 || name.includes('opus-4-1'),
     canBeForced: !/fable|mythos/.test(name),
+    maxOutput: Number.POSITIVE_INFINITY,
   }
   if (generation < 3.7) return { ...common, thinking: 'none', samples: true, samplesTwice: true }
-  if (generation < 4.6) return { ...common, thinking: 'budget', samples: true, samplesTwice: generation < 4.1 }
+  if (generation < 4.6) {
+    const maxOutput = generation < 4.5 && name.includes('opus') ? 32_000 : 64_000
+    return { ...common, maxOutput, thinking: 'budget', samples: true, samplesTwice: generation < 4.1 }
+  }
   return { ...common, thinking: 'adaptive', samples: generation < 4.7, samplesTwice: false }
 }
 

@@ -1,4 +1,5 @@
 import { type ChatMessage, type Part, type ToolSpec, textOf } from '../gateway.ts'
+import { foreignThoughts } from './foreign-thoughts.ts'
 import type { Json } from './json.ts'
 import { assertToolNames } from './tool-names.ts'
 
@@ -58,7 +59,9 @@ function encodePart(part: Part, side: 'user' | 'assistant', warnings: Set<string
       warnings.add('audio was left out: this provider takes none')
       return undefined
     case 'reasoning':
-      return side === 'assistant' && isSealed(part.block) ? part.block : undefined
+      if (side === 'assistant' && isSealed(part.block)) return part.block
+      warnings.add(foreignThoughts)
+      return undefined
     case 'tool-use':
       return { type: 'tool_use', id: toolIdOf(part.id), name: part.name, input: part.arguments }
     case 'tool-result': {

@@ -121,19 +121,32 @@ function encodeThinking(
   }
   if (reasoningEffort === 'none') return { on: false, field: { type: 'disabled' }, maxTokens, warnings: [] }
   if (manner.thinking === 'adaptive') {
+    const effort = reasoningEffort === 'xhigh' && !manner.knowsXhigh ? 'high' : (efforts[reasoningEffort] ?? 'high')
+    const renamed = effort !== reasoningEffort
     return {
       on: true,
       field: { type: 'adaptive', display: 'summarized' },
-      effort: reasoningEffort === 'xhigh' && !manner.knowsXhigh ? 'high' : (efforts[reasoningEffort] ?? 'high'),
+      effort,
       maxTokens,
-      warnings: [],
+      warnings: renamed ? [`reasoningEffort ${reasoningEffort} was sent as ${effort}, the nearest here`] : [],
     }
   }
-  const budget = budgets[reasoningEffort] ?? minBudget
-  const warnings = [
-    `${model} thinks within its limit, so that maxTokens was raised by the ${budget} tokens of its thinking`,
-  ]
-  return { on: true, field: { type: 'enabled', budget_tokens: budget }, maxTokens: maxTokens + budget, warnings }
+  return { on: true, ...encodeBudget(maxTokens, budgets[reasoningEffort] ?? minBudget, manner.maxOutput, model) }
+}
+
+/** A model thinks within the limit of its answer: that is raised as far as the model allows, then the thoughts give way. */
+function encodeBudget(maxTokens: number, wanted: number, maxOutput: number, model: string): Omit<Thinking, 'on'> {
+  const budget = Math.max(minBudget, Math.min(wanted, maxOutput - maxTokens))
+  const limit = Math.min(maxTokens + budget, maxOutput)
+  return {
+    field: { type: 'enabled', budget_tokens: budget },
+    maxTokens: limit,
+    warnings: [
+      limit === maxTokens + wanted
+        ? `${model} thinks within its limit, so that maxTokens was raised by the ${budget} tokens of its thinking`
+        : `${model} writes and thinks within ${maxOutput} tokens: maxTokens became ${limit}, of which its thinking may take ${budget}`,
+    ],
+  }
 }
 
 function encodeSampling(

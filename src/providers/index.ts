@@ -4,7 +4,7 @@ import { anthropic } from './anthropic.ts'
 import { azure } from './azure.ts'
 import { lmstudio } from './lmstudio.ts'
 import { ollama } from './ollama.ts'
-import { openai, openaiAlike } from './openai.ts'
+import { alikeBut, openai, type Peculiarities } from './openai.ts'
 
 /** What is known of a kind of provider before anybody has configured it. */
 export type Preset<Spoken = Dialect> = {
@@ -33,10 +33,14 @@ function nearby(port: number): RegExp {
 }
 
 /** A server that speaks OpenAI's dialect: turned on by its key, or by the URL where it runs on the user's own machine. */
-function alike(name: string, baseUrl: string, local = false): Preset<Provider> {
+function alike(
+  name: string,
+  baseUrl: string,
+  { local = false, ...peculiarities }: Peculiarities & { local?: boolean } = {},
+): Preset<Provider> {
   const { host } = new URL(baseUrl)
   return {
-    dialect: openaiAlike,
+    dialect: alikeBut(peculiarities),
     baseUrl,
     keyVariable: `${name}_API_KEY`,
     urlVariables: [`${name}_BASE_URL`],
@@ -97,16 +101,30 @@ export const presets: Readonly<Record<string, Preset<Provider>>> = {
     isAt: nearby(1234),
     local: true,
   },
-  openrouter: alike('OPENROUTER', 'https://openrouter.ai/api/v1'),
+  openrouter: alike('OPENROUTER', 'https://openrouter.ai/api/v1', { thoughts: ['reasoning_details'] }),
   groq: alike('GROQ', 'https://api.groq.com/openai/v1'),
-  deepseek: alike('DEEPSEEK', 'https://api.deepseek.com/v1'),
+  deepseek: alike('DEEPSEEK', 'https://api.deepseek.com/v1', { thoughts: ['reasoning_content'] }),
   mistral: alike('MISTRAL', 'https://api.mistral.ai/v1'),
   xai: alike('XAI', 'https://api.x.ai/v1'),
   together: alike('TOGETHER', 'https://api.together.xyz/v1'),
   fireworks: alike('FIREWORKS', 'https://api.fireworks.ai/inference/v1'),
-  gemini: alike('GEMINI', 'https://generativelanguage.googleapis.com/v1beta/openai'),
-  vllm: alike('VLLM', 'http://127.0.0.1:8000/v1', true),
-  llamacpp: alike('LLAMACPP', 'http://127.0.0.1:8080/v1', true),
+  gemini: alike('GEMINI', 'https://generativelanguage.googleapis.com/v1beta/openai', {
+    thoughts: ['extra_content'],
+  }),
+  vllm: alike('VLLM', 'http://127.0.0.1:8000/v1', { local: true, thoughts: ['reasoning_content'] }),
+  llamacpp: alike('LLAMACPP', 'http://127.0.0.1:8080/v1', { local: true, thoughts: ['reasoning_content'] }),
+}
+
+/** This machine's name for itself. Inside a container, the machine around it has another. */
+export const thisHost = '127.0.0.1'
+
+/** The presets with local providers at a host of another name. */
+export function presetsAt(localHost: string): typeof presets {
+  const moved = ([type, preset]: [string, Preset<Provider>]): [string, Preset<Provider>] => {
+    if (!preset.local || preset.baseUrl === undefined) return [type, preset]
+    return [type, { ...preset, baseUrl: preset.baseUrl.replace(thisHost, () => localHost) }]
+  }
+  return Object.fromEntries(Object.entries(presets).map(moved))
 }
 
 /** A word for whichever of these is listening, asked in this order. */

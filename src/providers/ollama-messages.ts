@@ -1,4 +1,5 @@
 import type { ChatMessage, Part, ToolSpec } from '../gateway.ts'
+import { foreignThoughts } from './foreign-thoughts.ts'
 import type { Json } from './json.ts'
 import { joinResults } from './tool-results.ts'
 
@@ -79,7 +80,9 @@ function encodeText(part: Part, warnings: Set<string>): string {
     case 'text':
       return part.text
     case 'image':
+      return ''
     case 'reasoning':
+      warnings.add(foreignThoughts)
       return ''
     case 'image-url':
       warnings.add('an image given by its address was left out: this server takes only the image itself, as data')

@@ -1,5 +1,7 @@
 import { type ChatMessage, type Part, type ToolSpec, textOf } from '../gateway.ts'
+import { foreignThoughts } from './foreign-thoughts.ts'
 import type { Json } from './json.ts'
+import { encodeThoughts, type ThoughtForm } from './openai-thoughts.ts'
 import { assertToolNames } from './tool-names.ts'
 import { joinResults } from './tool-results.ts'
 
@@ -7,13 +9,23 @@ import { joinResults } from './tool-results.ts'
 
 export type EncodedMessages = { messages: Json[]; warnings: string[] }
 
-/** `developer` is an OpenAI word: elsewhere it is unknown and often refused, and `system` means the same. */
-export function encodeMessages(messages: readonly ChatMessage[], knowsDeveloper: boolean): EncodedMessages {
+/** In what a server differs from the others of this dialect where messages are concerned. */
+export type MessageManner = {
+  /** `developer` is an OpenAI word: elsewhere it is unknown and often refused, and `system` means the same. */
+  knowsDeveloper: boolean
+  /** The forms of thoughts that it takes back. */
+  thoughts: readonly ThoughtForm[]
+}
+
+export function encodeMessages(
+  messages: readonly ChatMessage[],
+  { knowsDeveloper, thoughts }: MessageManner,
+): EncodedMessages {
   const warnings = new Set<string>()
   const encoded = joinResults(messages).flatMap((message) => {
     switch (message.role) {
       case 'assistant':
-        return [encodeAssistant(message.content, warnings)]
+        return [encodeAssistant(message.content, thoughts, warnings)]
       case 'system':
       case 'developer': {
         const role = message.role === 'developer' && !knowsDeveloper ? 'system' : message.role
@@ -27,8 +39,10 @@ export function encodeMessages(messages: readonly ChatMessage[], knowsDeveloper:
   return { messages: encoded, warnings: [...warnings] }
 }
 
-function encodeAssistant(parts: readonly Part[], warnings: Set<string>): Json {
+function encodeAssistant(parts: readonly Part[], forms: readonly ThoughtForm[], warnings: Set<string>): Json {
   const calls = parts.filter((part) => part.type === 'tool-use')
+  const thoughts = encodeThoughts(parts, forms)
+  if (thoughts.foreign) warnings.add(foreignThoughts)
   for (const { type } of parts) {
     if (!['text', 'tool-use', 'reasoning'].includes(type))
       warnings.add(`a block of type ${type} was left out of an assistant's message`)
@@ -37,12 +51,14 @@ function encodeAssistant(parts: readonly Part[], warnings: Set<string>): Json {
   return {
     role: 'assistant',
     content: text === '' && calls.length > 0 ? null : text,
+    ...thoughts.fields,
     ...(calls.length > 0
       ? {
           tool_calls: calls.map((call) => ({
             id: call.id,
             type: 'function',
             function: { name: call.name, arguments: JSON.stringify(call.arguments) },
+            ...thoughts.byCall.get(call.id),
           })),
         }
       : {}),
@@ -94,7 +110,6 @@ function encodePart(part: Part, warnings: Set<string>): Json | undefined {
         file: { filename: part.name ?? 'file', file_data: `data:${part.mimeType};base64,${part.data}` },
       }
     case 'reasoning':
-      return undefined
     case 'tool-use':
     case 'tool-result':
       warnings.add(misplaced(part))

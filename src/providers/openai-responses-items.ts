@@ -1,4 +1,5 @@
 import { type ChatMessage, type Part, type ToolSpec, textOf } from '../gateway.ts'
+import { foreignThoughts } from './foreign-thoughts.ts'
 import type { Json } from './json.ts'
 import { encodeTools, misplaced } from './openai-messages.ts'
 
@@ -44,7 +45,7 @@ function encodeAssistant(parts: readonly Part[], warnings: Set<string>): Json[] 
         else if (part.text !== '') items.push({ role: 'assistant', content: part.text })
         break
       case 'reasoning':
-        items.push(...encodeReasoning(part.block))
+        items.push(...encodeReasoning(part.block, warnings))
         break
       case 'tool-use':
         items.push({
@@ -62,8 +63,11 @@ function encodeAssistant(parts: readonly Part[], warnings: Set<string>): Json[] 
 }
 
 /** Only a thought that this dialect has sealed can be given back: with `store: false`, the server knows no other. */
-function encodeReasoning({ type, id, summary, encrypted_content }: Json): Json[] {
-  if (type !== 'reasoning' || typeof id !== 'string' || typeof encrypted_content !== 'string') return []
+function encodeReasoning({ type, id, summary, encrypted_content }: Json, warnings: Set<string>): Json[] {
+  if (type !== 'reasoning' || typeof id !== 'string' || typeof encrypted_content !== 'string') {
+    warnings.add(foreignThoughts)
+    return []
+  }
   return [{ type, id, summary: Array.isArray(summary) ? summary : [], encrypted_content }]
 }
 
@@ -115,7 +119,6 @@ function encodePart(part: Part, warnings: Set<string>): Json | undefined {
       warnings.add('audio was left out: this endpoint takes none')
       return undefined
     case 'reasoning':
-      return undefined
     case 'tool-use':
     case 'tool-result':
       warnings.add(misplaced(part))

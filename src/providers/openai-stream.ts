@@ -6,6 +6,7 @@ import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
 import { isObject, type Json } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
+import { createThoughts, isSignature, type ThoughtForm, wordsOf } from './openai-thoughts.ts'
 import { readUsage } from './openai-usage.ts'
 
 /** What one choice of one chunk, or of a whole answer, brings. */
@@ -15,9 +16,14 @@ type ChoiceReader = (choice: Json, calls: ToolCalls) => Event[]
  * A streamed answer, or a whole one from a server that does not stream. It is complete with `[DONE]` or with a finish
  * reason, and only then: servers have been seen to die in mid-answer behind a clean end of the body.
  */
-export async function* decodeStream(response: HttpResponse, readChoice: ChoiceReader): AsyncGenerator<Event> {
+export async function* decodeStream(
+  response: HttpResponse,
+  readChoice: ChoiceReader,
+  forms: readonly ThoughtForm[] = [],
+): AsyncGenerator<Event> {
   const { headers } = response
   const calls = createToolCalls()
+  const thoughts = createThoughts(forms)
   let announced = false
   let finish: string | undefined
   let refused = false
@@ -61,7 +67,11 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
         sawText ||= event.type === 'text-delta'
         yield event
       }
-      refused ||= isObject(messageOf(choice)) && Boolean((messageOf(choice) as Json)['refusal'])
+      const message = messageOf(choice)
+      if (isObject(message)) {
+        thoughts.add(message)
+        refused ||= Boolean(message['refusal'])
+      }
       // Servers have been seen to write an empty reason where there is none yet.
       if (typeof choice['finish_reason'] === 'string' && choice['finish_reason'] !== '')
         finish = choice['finish_reason']
@@ -97,6 +107,7 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
   if (finish === undefined && !sawText && toolCalls.length === 0) {
     throw new Fault('invalid_response', 'the answer is empty', { cause: 'empty', retryable: true })
   }
+  yield* thoughts.blocks(calls.signatures())
   yield* toolCalls
   if (usage) yield { type: 'usage', usage }
   yield { type: 'finish', reason: finishReasonOf(finish, toolCalls.length > 0, refused), raw: finish }
@@ -121,7 +132,8 @@ export function readChatChoice(choice: Json, calls: ToolCalls): Event[] {
   for (const fragment of Array.isArray(fragments) ? fragments : []) calls.add(fragment)
   if (isObject(call)) calls.add({ index: 0, function: call })
   const events: Event[] = []
-  const thought = message['reasoning_content'] || message['reasoning'] || message['thinking']
+  const thought =
+    message['reasoning_content'] || message['reasoning'] || message['thinking'] || wordsOf(message['reasoning_details'])
   if (typeof thought === 'string' && thought !== '') events.push({ type: 'reasoning-delta', text: thought })
   for (const part of Array.isArray(content) ? content : [content]) events.push(...readContent(part))
   // A refusal is the model's answer, and the only text there is.
@@ -148,7 +160,12 @@ export function readTextChoice(choice: Json): Event[] {
   return [...readContent(choice['text']), ...readLogprobs(choice['logprobs'])]
 }
 
-type ToolCalls = { add(fragment: unknown): void; all(): Extract<Event, { type: 'tool-call' }>[] }
+type ToolCalls = {
+  add(fragment: unknown): void
+  all(): Extract<Event, { type: 'tool-call' }>[]
+  /** Gemini's seals of the thoughts behind calls, by the ids of the calls. */
+  signatures(): ReadonlyMap<string, Json>
+}
 
 const maxToolCalls = 1024
 
@@ -158,7 +175,7 @@ const maxToolCalls = 1024
  * ones. Others give every fragment a new id.
  */
 export function createToolCalls(): ToolCalls {
-  type Call = { index: number | undefined; id: string; name: string; pieces: string[] }
+  type Call = { index: number | undefined; id: string; name: string; pieces: string[]; signature?: Json }
   const calls: Call[] = []
   const byIndex = new Map<number | undefined, Call>()
   const begin = (index: number | undefined): Call => {
@@ -188,15 +205,26 @@ export function createToolCalls(): ToolCalls {
       if (isNamed) call.name = name
       if (typeof piece === 'string' && piece !== '') call.pieces.push(piece)
       else if (isObject(piece)) call.pieces.push(JSON.stringify(piece))
+      if (isSignature(fragment['extra_content'])) call.signature = fragment['extra_content']
     },
     all: () =>
-      inOrder(calls).map(({ id, name, pieces }, position) => ({
+      inOrder(calls).map((call, position) => ({
         type: 'tool-call',
-        id: id || `call_${position}`,
-        name,
-        argumentsText: pieces.join(''),
+        id: idOf(call, position),
+        name: call.name,
+        argumentsText: call.pieces.join(''),
       })),
+    signatures: () =>
+      new Map(
+        inOrder(calls).flatMap((call, position) =>
+          call.signature ? [[idOf(call, position), call.signature] as const] : [],
+        ),
+      ),
   }
+}
+
+function idOf({ id }: { id: string }, position: number): string {
+  return id || `call_${position}`
 }
 
 /** Whether the arguments have come in one piece, to which nothing can be added. */

@@ -7,8 +7,32 @@ import { decodeEmbeddings, decodeModels } from './openai-lists.ts'
 import { encodeMessages, encodeToolChoice, encodeTools } from './openai-messages.ts'
 import { needsResponses, responses } from './openai-responses.ts'
 import { decodeStream, readChatChoice, readTextChoice } from './openai-stream.ts'
+import { allThoughtForms, type ThoughtForm } from './openai-thoughts.ts'
 import { openaiTools } from './openai-tools.ts'
 import { isStrict } from './response-format.ts'
+
+/** What sets a server of this dialect apart from the others. */
+export type Peculiarities = {
+  /** The forms of thoughts that it hands out to have them back. */
+  thoughts?: readonly ThoughtForm[]
+}
+
+/** The dialect of a server that is like OpenAI's but for its peculiarities. */
+export function alikeBut({ thoughts = [] }: Peculiarities): Provider {
+  return {
+    ...openaiAlike,
+    chat: {
+      encode: (ask, target) => encodeChat(ask, target, thoughts),
+      decode: (response, { tools = [] }) =>
+        // A plain text of thoughts is wanted back only where tools are called.
+        decodeStream(
+          response,
+          readChatChoice,
+          thoughts.filter((form) => form !== 'reasoning_content' || tools.length > 0),
+        ),
+    },
+  }
+}
 
 /**
  * The dialect of OpenAI's /chat/completions, /completions, /embeddings and /models, as the many servers speak it that are
@@ -17,7 +41,10 @@ import { isStrict } from './response-format.ts'
 export const openaiAlike = {
   authorize: (key) => ({ authorization: `Bearer ${key}` }),
   fault: faultOfStatus,
-  chat: { encode: encodeChat, decode: (response) => decodeStream(response, readChatChoice) },
+  chat: {
+    encode: (ask, target) => encodeChat(ask, target),
+    decode: (response) => decodeStream(response, readChatChoice),
+  },
   text: { encode: encodeText, decode: (response) => decodeStream(response, readTextChoice) },
   embed: {
     encode: ({ input, dimensions, encoding, options }, target) =>
@@ -30,11 +57,23 @@ export const openaiAlike = {
   },
 } satisfies Provider
 
-/** OpenAI itself: some of its models have no chat endpoint, and it has services that only it has. */
+/**
+ * OpenAI itself, or whatever else listens at an address that is given for it: some of its models have no chat endpoint,
+ * and it has services that only it has.
+ */
 export const openai: Provider = {
   ...openaiAlike,
-  chat: { ...openaiAlike.chat, encode: (ask, target) => encodeResponses(ask, target) ?? encodeChat(ask, target) },
+  chat: chatOfOpenAi(),
   tools: openaiTools,
+}
+
+function chatOfOpenAi(): NonNullable<Provider['chat']> {
+  const anywhere = alikeBut({ thoughts: allThoughtForms }).chat as NonNullable<Provider['chat']>
+  return {
+    ...anywhere,
+    encode: (ask, target) =>
+      encodeResponses(ask, target) ?? (isOpenAi(target) ? encodeChat(ask, target) : anywhere.encode(ask, target)),
+  }
 }
 
 /** The request for a model that is only to be had at /responses, undefined for all others. */
@@ -42,9 +81,9 @@ export function encodeResponses(ask: ChatAsk, target: Target): EncodedRequest | 
   return needsResponses(target.model) ? { ...responses.encode(ask, target), decode: responses.decode } : undefined
 }
 
-function encodeChat(ask: ChatAsk, target: Target): EncodedRequest {
+function encodeChat(ask: ChatAsk, target: Target, thoughts: readonly ThoughtForm[] = []): EncodedRequest {
   const manner = mannerOf(target.model, ask.reasoningEffort)
-  const { messages, warnings } = encodeMessages(ask.messages, manner.reasoningFamily)
+  const { messages, warnings } = encodeMessages(ask.messages, { knowsDeveloper: manner.reasoningFamily, thoughts })
   const sampling = encodeSampling(ask, target, manner)
   const hasTools = ask.tools !== undefined && ask.tools.length > 0
   const body = {
