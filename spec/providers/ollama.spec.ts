@@ -626,7 +626,7 @@ test('an answer that is cut short anywhere is truncated, behind what had come', 
   assert.ok(answer)
   const { ask, whole, events } = answer
   // Without the line feed that ends it, the last line is whole all the same.
-  for (let end = 0; end < whole.length - 1; end++) {
+  for (let end = 1; end < whole.length - 1; end++) {
     const { events: came, fault } = await decoded(ask, [whole.subarray(0, end)])
     assert.deepEqual(came, events.slice(0, came.length))
     assert.equal(fault?.code, 'truncated')
@@ -674,7 +674,7 @@ for (const { name, last, code, retryable, says: sentence } of endings) {
 }
 
 const wholeFaults: { name: string; ask: Ask; body: string; contentType: string; code: string; cause: string }[] = [
-  { name: 'nothing at all', ask: chat(), body: '', contentType: ndjson, code: 'truncated', cause: 'no_end_marker' },
+  { name: 'nothing at all', ask: chat(), body: '', contentType: ndjson, code: 'invalid_response', cause: 'empty' },
   {
     name: 'an error alone',
     ask: chat(),
@@ -686,10 +686,18 @@ const wholeFaults: { name: string; ask: Ask; body: string; contentType: string; 
   {
     name: 'a document without an end',
     ask: chat(),
-    body: '{"model":"m"}',
+    body: '{"model":"m","message":{"role":"assistant","content":"a"}}',
     contentType: json,
     code: 'truncated',
     cause: 'no_end_marker',
+  },
+  {
+    name: 'a document of another kind',
+    ask: chat(),
+    body: '{"status":"ok"}',
+    contentType: json,
+    code: 'invalid_response',
+    cause: 'bad_json',
   },
   {
     name: 'a web page',

@@ -487,7 +487,7 @@ const stream = [
 test('13: a stream that is cut at any byte is truncated, unless its end was already told', async () => {
   const whole = Buffer.from(stream.join(''))
   const told = Buffer.from(stream.slice(0, 4).join('')).length
-  for (let length = 0; length < whole.length; length++) {
+  for (let length = 1; length < whole.length; length++) {
     const pieces = [whole.subarray(0, length)]
     if (length < told) {
       assert.deepEqual(

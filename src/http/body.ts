@@ -58,6 +58,18 @@ function validBeginning(bytes: Buffer): string {
   return new TextDecoder('utf-8').decode(bytes.subarray(0, sound), { stream: true })
 }
 
+/** A success that says nothing at all: something on the way has lost it. */
+export function emptyAnswer(): Fault {
+  return new Fault('invalid_response', 'the answer is empty', { cause: 'empty', retryable: true })
+}
+
+/** An answer that did not come to its end; a document that is none of this dialect had none that could be cut off. */
+export function unfinishedAnswer(isOfDialect = true): Fault {
+  return !isOfDialect
+    ? new Fault('invalid_response', 'the answer is JSON, but no answer of this dialect', { cause: 'bad_json' })
+    : new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
+}
+
 /** The whole body as a JSON value. */
 export async function readJson(response: HttpResponse): Promise<unknown> {
   const decoding = createTextDecoding()
@@ -74,8 +86,7 @@ export async function readJson(response: HttpResponse): Promise<unknown> {
   texts.push(decoding.decode())
   if (decoding.fault) throw decoding.fault
   const text = texts.join('')
-  if (text.trim() === '')
-    throw new Fault('invalid_response', 'the answer is empty', { cause: 'empty', retryable: true })
+  if (text.trim() === '') throw emptyAnswer()
   try {
     return JSON.parse(text)
   } catch {

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { Fault } from '../errors.ts'
-import { badEncoding } from './body.ts'
+import { badEncoding, emptyAnswer } from './body.ts'
 
 const maxLineBytes = 4 * 1024 * 1024
 const maxStreamBytes = 64 * 1024 * 1024
@@ -34,6 +34,7 @@ export async function* readLines(body: AsyncIterable<Uint8Array>): AsyncGenerato
     }
     if (values.length > 0) yield values
   }
+  if (bytes === 0) throw emptyAnswer()
   const value = parseLast(pending.complete(new Uint8Array()))
   if (value !== undefined) yield [value]
 }

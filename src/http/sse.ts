@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import { Fault } from '../errors.ts'
-import { createTextDecoding } from './body.ts'
+import { createTextDecoding, emptyAnswer } from './body.ts'
 
 export type ServerSentEvent = { event?: string | undefined; data: string }
 
@@ -46,6 +46,7 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
     if (arrived.length > 0) yield arrived
     if (decoding.fault) throw decoding.fault
   }
+  if (bytes === 0) throw emptyAnswer()
   const rest = feed(decoding.decode())
   if (decoding.fault) throw decoding.fault
   // The parser holds back a last carriage return, which might have been half of a line end.

@@ -1,6 +1,6 @@
 import { Fault } from '../errors.ts'
 import type { Event, FinishReason, Usage } from '../gateway.ts'
-import { readJson, tellWhole } from '../http/body.ts'
+import { readJson, tellWhole, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, quote, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
@@ -124,7 +124,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     }
   }
   if (!stopped) {
-    throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
+    throw unfinishedAnswer(!whole || blocks.length > 0)
   }
   yield* finished(blocks)
   yield* explained(stopDetails)

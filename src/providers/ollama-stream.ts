@@ -1,6 +1,6 @@
 import { Fault } from '../errors.ts'
 import type { Event, FinishReason, Usage } from '../gateway.ts'
-import { readJson } from '../http/body.ts'
+import { readJson, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { readLines } from '../http/ndjson.ts'
 import { requestIdOf } from '../http/problem.ts'
@@ -43,8 +43,11 @@ export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Even
     yield finishOf(typeof raw === 'string' ? raw : undefined, calls > 0)
   }
 
+  let isOfDialect = true
   if ((headers['content-type'] ?? '').includes('application/json')) {
-    yield* read(await readJson(response))
+    const answer = await readJson(response)
+    yield* read(answer)
+    isOfDialect = isObject(answer) && ('message' in answer || 'response' in answer)
   } else {
     stream: for await (const lines of readLines(response.body)) {
       for (const line of lines) {
@@ -54,7 +57,7 @@ export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Even
     }
   }
   if (!done) {
-    throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
+    throw unfinishedAnswer(isOfDialect)
   }
 }
 

@@ -1,6 +1,6 @@
 import { Fault } from '../errors.ts'
 import type { Event, FinishReason, Usage } from '../gateway.ts'
-import { readJson, tellWhole } from '../http/body.ts'
+import { emptyAnswer, readJson, tellWhole, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
@@ -101,11 +101,11 @@ export async function* decodeStream(
     }
   }
   if (!done && finish === undefined) {
-    throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
+    throw unfinishedAnswer(!whole)
   }
   const toolCalls = calls.all()
   if (finish === undefined && !sawText && toolCalls.length === 0) {
-    throw new Fault('invalid_response', 'the answer is empty', { cause: 'empty', retryable: true })
+    throw emptyAnswer()
   }
   yield* thoughts.blocks(calls.signatures())
   yield* toolCalls
