@@ -7,6 +7,7 @@ import { checks } from '../scripts/scorecard/checks/index.ts'
 import type { History, Sent } from '../scripts/scorecard/history.ts'
 import { createCorpus } from '../scripts/scorecard/json-corpus.ts'
 import { createRandom } from '../scripts/scorecard/random.ts'
+import { delay, type Stage } from '../scripts/scorecard/stage.ts'
 
 /** The scorecard can be trusted as far as it can fail: it is shown what must not be. */
 
@@ -226,6 +227,30 @@ for (const [name, run, state, note] of outcomes) {
     const outcome = await play({ id: 'X00', what: 'x', run }, random)
     assert.equal(outcome.state, state)
     assert.match(outcome.notes[0] ?? '', note)
+  })
+}
+
+/** Keeps this process from doing anything else, as a busy machine would. */
+async function busily(stage: Stage, failure: string | undefined): Promise<string | undefined> {
+  await delay(30)
+  const untilMs = performance.now() + 80
+  while (performance.now() < untilMs);
+  await delay(30)
+  if (failure !== undefined) stage.expect(false, failure)
+  return undefined
+}
+
+const plays: readonly [name: string, failures: readonly (string | undefined)[], state: string, played: number][] = [
+  ['is late once', ['it took 60 ms', undefined], 'passed', 2],
+  ['is late each time', Array(9).fill('it took 60 ms'), 'failed', 3],
+  ['is wrong', Array(9).fill('not so'), 'failed', 1],
+]
+for (const [name, failures, state, played] of plays) {
+  test(`on a busy machine, a check that ${name} is played ${played} times`, async () => {
+    let count = 0
+    const outcome = await play({ id: 'X02', what: 'x', run: (stage) => busily(stage, failures[count++]) }, random)
+    assert.deepEqual([outcome.state, count], [state, played])
+    assert.equal(outcome.notes.filter((note) => note.includes('does not count')).length, played - 1)
   })
 }
 

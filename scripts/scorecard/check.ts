@@ -36,14 +36,34 @@ export function notRun(reason: string): Error {
   return error
 }
 
-/** From here on a failure may be the machine's, and the reader is told. */
+/** From here on what is late may be the machine's fault, and the reader is told. */
 const noticeableLagMs = 40
 
 /** No check hangs the scorecard. */
 const patienceMs = { usual: 120_000, long: 45 * 60_000 }
 
+/** What was late on a busy machine is played again; what is late each time is late. */
+const mostPlays = 3
+
+/** Plays a check; each play that did not count, and why, is told among the notes. */
 export async function play(check: Check, random: Random, env: Readonly<Record<string, string>> = {}): Promise<Outcome> {
   const startedMs = performance.now()
+  const discounted: string[] = []
+  for (let plays = 1; ; plays++) {
+    const { excuse, ...outcome } = await playOnce(check, random, env)
+    const seconds = (performance.now() - startedMs) / 1000
+    if (excuse === undefined || plays === mostPlays)
+      return { ...outcome, notes: [...outcome.notes, ...(excuse ? [excuse] : []), ...discounted], seconds }
+    discounted.push(`(play ${plays} does not count: ${outcome.notes[0]} ${excuse})`)
+  }
+}
+
+/** `excuse` where all that failed was a matter of time and the machine was busy. */
+async function playOnce(
+  check: Check,
+  random: Random,
+  env: Readonly<Record<string, string>>,
+): Promise<Omit<Outcome, 'seconds'> & { excuse?: string }> {
   const lag = monitorEventLoopDelay({ resolution: 5 })
   lag.enable()
   const stage = createStage(random.branch(check.id), env)
@@ -65,18 +85,18 @@ export async function play(check: Check, random: Random, env: Readonly<Record<st
     .filter((error) => !notRunReasons.has(error))
     .map((error) => `the check broke off: ${error.stack?.split('\n').slice(0, 3).join(' ')}`)
   const lagMs = lag.max / 1e6
-  const timely = Math.max(lagMs, waitedMs) < noticeableLagMs || !failures.some((failure) => / ms\b/.test(failure))
-  const excuse = timely
-    ? []
-    : [
-        `(the scorecard was itself held up for up to ${Math.round(lagMs)} ms, the gateway wanted a processor for ${Math.round(waitedMs)} ms in all)`,
-      ]
-  const reasons = [...broken, ...failures, ...excuse]
+  const reasons = [...broken, ...failures]
+  const slow = reasons.length > 0 && reasons.every((reason) => / ms\b| a second\b/.test(reason))
+  const busy = Math.max(lagMs, waitedMs) >= noticeableLagMs
   return {
     state: reasons.length > 0 ? 'failed' : excused ? 'not run' : 'passed',
     notes: [...reasons, ...(excused ? [excused.message] : []), ...(figure === undefined ? [] : [figure])],
     leaks: leaks.length,
     bytesLost,
-    seconds: (performance.now() - startedMs) / 1000,
+    ...(slow && busy
+      ? {
+          excuse: `(the scorecard was itself held up for up to ${Math.round(lagMs)} ms, the gateway wanted a processor for ${Math.round(waitedMs)} ms in all)`,
+        }
+      : {}),
   }
 }

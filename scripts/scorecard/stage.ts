@@ -12,7 +12,7 @@ import type { Dialect } from './wire.ts'
 
 export type ProviderSpec = Readonly<{
   at: Upstream | { origin: string }
-  type?: Dialect | 'lmstudio'
+  type?: Dialect | 'lmstudio' | `plugin-${string}`
   /** Where the key stands, if not in the environment. */
   apiKeyFile?: string
   timeout?: number

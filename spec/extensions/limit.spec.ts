@@ -49,11 +49,15 @@ function build(limits: object) {
   )
   const ask: Ask = { kind: 'chat', messages: [] }
   const places: number[] = []
-  const call = async (name: 'a' | 'b' = 'a', signal = new AbortController().signal): Promise<string> => {
+  const call = async (
+    name: 'a' | 'b' = 'a',
+    signal = new AbortController().signal,
+    streaming = true,
+  ): Promise<string> => {
     const provider = config.providers.get(name) as ProviderConfig
     const route: Route = { provider, target: { provider: name, model: 'm', baseUrl: provider.baseUrl, headers: {} } }
     const seen: string[] = []
-    for await (const event of translate(ask, route, { signal, deadline: Number.POSITIVE_INFINITY, streaming: true }))
+    for await (const event of translate(ask, route, { signal, deadline: Number.POSITIVE_INFINITY, streaming }))
       if (event.type === 'queued') places.push(event.place)
       else seen.push(event.type)
     return seen.join()
@@ -72,6 +76,19 @@ const isBusy = (error: unknown) =>
   error.detail.retryable === true &&
   error.detail.provider === 'a' &&
   error.detail.model === 'm'
+
+test('who does not watch waits as well, and is told no place', async () => {
+  const { call, running, places, active } = build({ maxConcurrency: 1 })
+  const calls = Array.from({ length: 3 }, () => call('a', undefined, false))
+  await settled()
+  assert.equal(active(), 1)
+  for (let at = 0; at < 3; at++) {
+    running[at]?.end()
+    await settled()
+  }
+  assert.deepEqual(await Promise.all(calls), Array(3).fill('text-delta,finish'))
+  assert.deepEqual(places, [])
+})
 
 test('without limits, calls run side by side', async () => {
   const { call, running, active } = build({})

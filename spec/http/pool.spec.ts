@@ -446,6 +446,16 @@ test('a kept connection that is closed just as it is used again costs a request,
   assert.ok(requests() > 20 && requests() <= 40, `${requests()} requests`)
 })
 
+test('nor does it where other calls open connections meanwhile', async (t) => {
+  const { url, requests } = await closingServer(t)
+  const send = createPool()
+  const line = async () => {
+    for (let time = 0; time < 25; time++) await drained(await send(plain(url), new AbortController().signal))
+  }
+  await Promise.all(Array.from({ length: 8 }, line))
+  assert.ok(requests() > 200 && requests() <= 400, `${requests()} requests`)
+})
+
 test('what must not arrive twice is not sent again, nor what has failed on a new connection', async (t) => {
   const { url } = await closingServer(t)
   const send = createPool()

@@ -338,6 +338,21 @@ describe('cost', () => {
     assert.deepEqual(seen, [{ code: -32600 }, { value: { a: 1 } }])
   })
 
+  test('the memory of a line that is too long is given back at once, but for what holds other bytes as well', () => {
+    const frames: unknown[] = []
+    const framer = createFramer((frame) => frames.push(frame), { ...small, maxLineBytes: 3 * kib })
+    const whole = Array.from({ length: 8 }, () => Buffer.from(new Uint8Array(kib).fill(0x78).buffer))
+    const shared = Buffer.from(new Uint8Array(2 * kib).fill(0x78).buffer)
+    for (const chunk of [...whole.slice(0, 4), shared.subarray(0, kib), ...whole.slice(4)]) framer.push(chunk)
+    assert.deepEqual(
+      whole.map(({ byteLength }) => byteLength),
+      Array(8).fill(0),
+    )
+    assert.equal(shared.byteLength, 2 * kib)
+    framer.push(Buffer.from('\n'))
+    assert.equal(frames.length, 1)
+  })
+
   test('a chunk may be written over once it has been taken, when its lines were whole', () => {
     const seen: unknown[] = []
     const framer = createFramer((frame) => seen.push('value' in frame ? frame.value : frame.error.code))

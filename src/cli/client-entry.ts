@@ -88,7 +88,9 @@ function inserted(text: string, container: Node, name: string | undefined, value
     return spliced(text, start, 0, inside.includes('\n') ? member : `${member}${form.eol}${outer}`)
   }
   const end = last.offset + last.length
-  const line = /^[ \t]*(,?)[ \t]*(?:\/\/[^\r\n]*|\/\*(?:(?!\*\/)[^\r\n])*\*\/[ \t]*)?(?=\r?\n)/.exec(text.slice(end))
+  const line = /^[ \t]*(?:(,)[ \t]*)?(?:\/\/[^\r\n]*|\/\*(?:(?!\*\/)[^\r\n])*\*\/[ \t]*)?(?=\r?\n)/.exec(
+    text.slice(end),
+  )
   if (!line) return spliced(text, end, 0, `,${member}`)
   const [rest, comma] = line
   return comma

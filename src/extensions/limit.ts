@@ -2,7 +2,7 @@ import pLimit, { type LimitFunction } from 'p-limit'
 import type { ProviderConfig } from '../config.ts'
 import { Fault, type FaultDetail } from '../errors.ts'
 import { type Ask, type Event, textOf } from '../gateway.ts'
-import type { Translate } from '../pipeline/translator.ts'
+import type { Attempted, Translate } from '../pipeline/translator.ts'
 
 /** Calls that may wait for a free place at one provider. */
 const maxQueued = 256
@@ -57,7 +57,7 @@ export function withLimits(translate: Translate, now: () => number): Translate {
     if (limit && queue.length() >= maxQueued) throw busy(`${maxQueued} calls are waiting already`, 1000, where)
     requests?.take(1)
     tokens?.take(estimate)
-    const leave = limit ? yield* queued(limit, queue, attempted.signal, where) : () => {}
+    const leave = limit ? yield* queued(limit, queue, attempted, where) : () => {}
     let used: number | undefined
     try {
       for await (const event of translate(ask, route, attempted)) {
@@ -128,11 +128,11 @@ function createQueue(): Queue {
   }
 }
 
-/** Waits for a place and tells meanwhile how many are in front; returns the function that gives the place back. */
+/** Waits for a place and tells who watches how many are in front; returns the function that gives the place back. */
 async function* queued(
   limit: LimitFunction,
   queue: Queue,
-  signal: AbortSignal,
+  { signal, streaming }: Attempted,
   where: FaultDetail,
 ): AsyncGenerator<Event, () => void> {
   const ticket = queue.join()
@@ -141,6 +141,8 @@ async function* queued(
   // Told below; nobody may be waiting when it fails.
   entering.catch(() => {})
   try {
+    // To wake all who wait at each change costs the square of them: it is done for those alone who tell it.
+    if (!streaming) return await entering
     // A free place is there a few turns later.
     await Promise.race([entering, new Promise((resolve) => setImmediate(resolve))])
     for (let told = 0; leave === undefined; ) {

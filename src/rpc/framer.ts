@@ -19,7 +19,7 @@ const prefixBytes = 4096
 const byteOrderMark = [0xef, 0xbb, 0xbf]
 
 export type Framer = {
-  /** Takes the next bytes; complete lines go to the callback before it returns. */
+  /** Takes the next bytes over; complete lines go to the callback before it returns. */
   push(chunk: Uint8Array): void
   /** The input has ended: a last line without a newline still counts. */
   end(): void
@@ -42,8 +42,10 @@ export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimi
     heldBytes += part.length
     if (!skipping) held.push(part)
     if (!skipping && heldBytes > limits.maxLineBytes) {
-      held = [beginningOf(held)]
+      const parts = held
+      held = [beginningOf(parts)]
       skipping = true
+      for (const part of parts) free(part)
     }
   }
   const joined = () => (held.length === 1 ? (held[0] as Buffer) : Buffer.concat(held))
@@ -71,11 +73,18 @@ export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimi
         start = end + 1
       }
       hold(bytes.subarray(start))
+      if (skipping) free(bytes)
     },
     end() {
       if (heldBytes > 0) finishLine()
     },
   }
+}
+
+/** Left to the collector, 64 MB of chunks would pile up first: it counts what they hold beside the heap. */
+function free({ buffer, byteLength }: Buffer): void {
+  const owned = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength
+  if (owned && byteLength > 0) buffer.transfer(0)
 }
 
 /** The first bytes of a line that is too long to be joined. */

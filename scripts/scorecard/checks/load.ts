@@ -84,7 +84,8 @@ export const load: readonly Check[] = [
     heavy: true,
     async run(stage) {
       const places = 16
-      const serviceMs = 50
+      // Slow enough that four times as much is no work for a small machine: it is the queue that is measured.
+      const serviceMs = 150
       const upstream = await stage.upstream(async (exchange) => {
         await delay(serviceMs)
         await ok(exchange)
@@ -200,7 +201,7 @@ export const load: readonly Check[] = [
 /** Requests a second that so many clients get answered by an upstream, one after the other each. */
 async function capacityOf(origin: string, clients: number): Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: clients })
-  const requests = clients * 20
+  const requests = clients * 10
   const startedMs = performance.now()
   await sideBySide(Array(requests).fill(0), clients, () => {
     return new Promise<void>((resolve, reject) => {
@@ -232,8 +233,6 @@ async function expectRate(stage: Stage): Promise<void> {
     waits.every((ms) => ms > 0 && ms <= 60_000),
     `turned away until ${waits.join(', ')} ms`,
   )
-  stage.expect(
-    refused.every(({ tookMs }) => tookMs < 100),
-    'a call over the rate had to wait',
-  )
+  const slowest = Math.max(0, ...refused.map(({ tookMs }) => tookMs))
+  stage.expect(slowest < 100, `a call over the rate was turned away after ${Math.round(slowest)} ms, 100 are allowed`)
 }

@@ -111,29 +111,31 @@ export const retries: readonly Check[] = [
     id: 'U19',
     what: 'no money left, as eight codes of 429, 402 and 400: one request, and another provider where there is one',
     async run(stage) {
-      const poor = await stage.upstream((exchange) => {
-        const [status, error] = money[exchange.prompt.replace(/ \(.*/, '')] ?? [500, {}]
-        return exchange.send(refusal(status, error))
-      })
       const rich = await stage.upstream((exchange) => ok(exchange))
-      const gateway = await stage.gateway({
-        providers: { poor: { at: poor }, rich: { at: rich } },
-        routes: { either: { strategy: 'failover', targets: [{ model: 'poor/tiny' }, { model: 'rich/tiny' }] } },
-      })
-      await sideBySide(Object.keys(money), 4, async (what) => {
-        const seen = await gateway.ask({ prompt: what })
-        expectFault(stage, what, seen, 'quota', undefined, 1)
-        stage.equal(seen.fault['retryable'], false, `${what}: retryable`)
-        stage.equal(
-          (await gateway.ask({ model: 'either', prompt: `${what} (route)` })).text,
-          'fine thanks',
-          `${what}: the other provider`,
-        )
-        stage.equal(
-          poor.calls().filter(({ prompt }) => prompt.startsWith(what)).length,
-          2,
-          `${what}: requests of both calls`,
-        )
+      await sideBySide(Object.entries(money), 4, async ([what, [status, error]]) => {
+        const poor = await stage.upstream((exchange) => exchange.send(refusal(status, error)))
+        const gateway = await stage.gateway({
+          providers: { poor: { at: poor }, rich: { at: rich } },
+          routes: { either: { strategy: 'failover', targets: [{ model: 'poor/tiny' }, { model: 'rich/tiny' }] } },
+        })
+        // The second call of the list leaves alone whom the first has found without money.
+        for (const [attempts, code] of [
+          [2, 'quota'],
+          [1, 'unavailable'],
+        ] as const) {
+          const { text, structured } = await gateway.ask({ model: 'either' })
+          const { provider, attempts: made, substituted } = structured
+          stage.equal(
+            { text, provider, made, substituted },
+            { text: 'fine thanks', provider: 'rich', made: attempts, substituted: [{ model: 'poor/tiny', code }] },
+            `${what}: a call with another provider`,
+          )
+          stage.equal(poor.calls().length, 1, `${what}: requests of the list's calls`)
+        }
+        const alone = await gateway.ask()
+        expectFault(stage, what, alone, 'quota', undefined, 1)
+        stage.equal(alone.fault['retryable'], false, `${what}: retryable`)
+        stage.equal(poor.calls().length, 2, `${what}: requests, with the call that goes there alone`)
       })
       return undefined
     },

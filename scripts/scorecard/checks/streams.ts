@@ -160,37 +160,42 @@ export const streams: readonly Check[] = [
   },
   {
     id: 'U11',
-    what: 'an error inside a 200, as the first event and as the fifty-first',
+    what: 'an error inside a 200, as the first event and as the fifty-first, for who watches the answer come and who does not',
     async run(stage) {
       const tokens = Array.from({ length: 50 }, (_, at) => `t${at} `)
       await sideBySide(['openai', 'anthropic', 'ollama'] as const, 3, async (dialect) => {
         const upstream = await stage.upstream(async (exchange) => {
-          if (exchange.prompt.startsWith('early') && exchange.attempt > 0) {
+          const [when, times] = exchange.prompt.split(' ')
+          if (times === 'once' && exchange.attempt > 0) {
             exchange.owe('well')
             await exchange.send(streamHead(dialect) + bytesOf(piecesOf(dialect, ['well'])))
           } else {
-            const before = exchange.prompt.startsWith('late')
-              ? piecesOf(dialect, tokens).slice(0, -endings[dialect])
-              : []
-            if (exchange.prompt.startsWith('late')) exchange.owe(tokens.join(''))
+            const texts = when === 'late' ? tokens : []
+            const before = when === 'late' ? piecesOf(dialect, texts).slice(0, -endings[dialect]) : []
+            exchange.owe(texts.join(''))
             await exchange.send(streamHead(dialect) + bytesOf(before) + failing[dialect])
           }
           exchange.finish()
         })
         const gateway = await stage.gateway({ providers: { a: { at: upstream, type: dialect } } })
-        const early = await gateway.ask({ prompt: `early ${dialect}` })
-        stage.equal([early.text, early.structured['attempts']], ['well', 2], `${dialect}, at once`)
-        const late = await gateway.ask({ prompt: `late ${dialect}` })
-        expectFault(
-          stage,
-          `${dialect}, late`,
-          late,
-          dialect === 'anthropic' ? 'overloaded' : 'provider_error',
-          'stream_error',
-          1,
-        )
-        stage.equal(late.text, tokens.join(''), `${dialect}, late: the partial answer`)
-        stage.equal(upstream.calls().length, 3, `${dialect}: requests`)
+        const code = dialect === 'anthropic' ? 'overloaded' : 'provider_error'
+        const play = async (prompt: string, requests: number, text: string, token?: string) => {
+          const what = `${prompt}${token ? ', watched' : ''}`
+          const seen = await gateway.ask({ prompt: what }, token ? { token } : {})
+          if (prompt.includes('once') && requests === 2)
+            stage.equal([seen.isError, seen.structured['attempts']], [false, 2], what)
+          else expectFault(stage, what, seen, code, 'stream_error', requests)
+          stage.equal(seen.text, text, `${what}: the answer`)
+          stage.equal(upstream.calls().filter((one) => one.prompt === what).length, requests, `${what}: requests`)
+        }
+        // Nothing has been delivered: repeated once, whoever watches.
+        await play(`early once ${dialect}`, 2, 'well')
+        await play(`early once ${dialect}`, 2, 'well', 'early')
+        await play(`early always ${dialect}`, 2, '')
+        // What has been watched cannot be taken back; what nobody has seen can.
+        await play(`late once ${dialect}`, 1, tokens.join(''), 'late')
+        await play(`late once ${dialect}`, 2, 'well')
+        await play(`late always ${dialect}`, 2, tokens.join(''))
       })
       return undefined
     },

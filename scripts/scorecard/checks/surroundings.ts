@@ -1,13 +1,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { auditBundle, auditLock, auditPatterns, packTwice } from '../audit.ts'
+import { auditBundle, auditLock, auditPatterns, auditRelease, packTwice } from '../audit.ts'
 import { type Check, notRun } from '../check.ts'
 import { delay, patiently } from '../stage.ts'
 import { answer, head, openaiEvent } from '../wire.ts'
 
-/** Other clients, plugins, the operating system, and what is shipped. */
-
-const schema = new URL('../../../spec/provider-config.schema.json', import.meta.url)
+/** Other clients, the operating system, and what is shipped. */
 
 export const surroundings: readonly Check[] = [
   {
@@ -81,16 +79,6 @@ export const surroundings: readonly Check[] = [
     },
   },
   {
-    id: 'S12',
-    what: 'plugins that throw, hang, print, exit and look for keys',
-    async run() {
-      const offered = /"plugins"/.test(readFileSync(schema, 'utf8'))
-      throw notRun(
-        offered ? 'the check knows nothing of the plugins that this gateway has' : 'the gateway has no plugins',
-      )
-    },
-  },
-  {
     id: 'S13',
     what: 'SIGUSR1 opens no inspector; no key on the command line; no crash report and no core',
     async run(stage) {
@@ -123,8 +111,8 @@ export const surroundings: readonly Check[] = [
     what: 'what is shipped: no code made at run time, patterns that do not explode, a sound lock file, the same package twice',
     heavy: true,
     async run(stage) {
-      for (const fault of [...auditBundle(), ...auditLock(), ...(await auditPatterns()), ...packTwice(stage.folder())])
-        stage.expect(false, fault)
+      const faults = [auditBundle(), auditLock(), await auditPatterns(), auditRelease(), packTwice(stage.folder())]
+      for (const fault of faults.flat()) stage.expect(false, fault)
       return undefined
     },
   },
