@@ -4,6 +4,7 @@ import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, quote, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
+import { createCitations } from './citations.ts'
 import { countOf, isObject, type Json } from './json.ts'
 
 const maxBlocks = 1024
@@ -21,6 +22,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   const blocks: Block[] = []
   const byIndex = new Map<number, Block>()
   const counts: Json = {}
+  const citations = createCitations()
   let announced = false
   let stopReason: string | undefined
   let stopDetails: unknown
@@ -61,7 +63,18 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     // A beginning that is repeated is the same block; another call of a tool is not, whatever its index.
     if (known && known.type === block.type && known.id === block.id) blocks[blocks.indexOf(known)] = block
     else blocks.push(block)
+    if (block.type.endsWith('_tool_result')) yield* found(content['content'])
     yield* append(block, content)
+  }
+
+  /** What a tool of the server's own has found, or why it has found nothing. */
+  function* found(content: unknown): Generator<Event> {
+    for (const page of Array.isArray(content) ? content : [content]) {
+      citations.find(page)
+      const code = isObject(page) ? page['error_code'] : undefined
+      if (typeof code === 'string')
+        yield { type: 'warning', message: `a tool of the provider’s failed: ${quote(code)}` }
+    }
   }
 
   /** Text stands outside of what it comes in: servers have been seen to write it into a call that they had not closed. */
@@ -73,6 +86,8 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       yield { type: 'reasoning-delta', text: thinking }
     }
     if (isText(partial_json)) pieces.push(partial_json)
+    if (Array.isArray(delta['citations'])) for (const one of delta['citations']) citations.cite(one)
+    citations.cite(delta['citation'])
     if (isText(delta['signature'])) signature.push(delta['signature'])
   }
 
@@ -128,6 +143,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   }
   yield* finished(blocks)
   yield* explained(stopDetails)
+  yield* citations.all()
   if (Object.keys(counts).length > 0) yield { type: 'usage', usage: usageOf(counts) }
   yield { type: 'finish', reason: finishReasonOf(stopReason, blocks), raw: stopReason }
 }

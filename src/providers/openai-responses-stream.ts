@@ -4,6 +4,7 @@ import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, type Problem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
+import { createCitations } from './citations.ts'
 import { countOf, isObject, type Json } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
 import { readUsage } from './openai-usage.ts'
@@ -24,6 +25,7 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   const { headers } = response
   const calls = new Set<string>()
   const sealed = new Set<unknown>()
+  const citations = createCitations()
   /** Calls may be finished in another order than the one in which they stand in the answer. */
   const finished: { place: number; call: Json }[] = []
   let announced = false
@@ -56,9 +58,16 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     yield { type: 'reasoning-delta', text: piece }
   }
 
+  /** The sources of a message, and the pages that a search has found. */
+  function citeFrom({ content, action }: Json): void {
+    for (const part of objectsOf(content)) for (const one of objectsOf(part['annotations'])) citations.cite(one)
+    if (isObject(action)) for (const page of objectsOf(action['sources'])) citations.find(page)
+  }
+
   /** What an item holds that does not come in pieces. */
   function* item(one: unknown): Generator<Event> {
     if (!isObject(one)) return
+    citeFrom(one)
     if (isCall(one)) {
       const call = readCall(one, calls.size)
       if (calls.has(call.key)) return
@@ -80,6 +89,8 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
       case 'response.output_text.delta':
         yield* text(event['delta'])
         return yield* readLogprobs(event['logprobs'])
+      case 'response.output_text.annotation.added':
+        return citations.cite(event['annotation'])
       case 'response.refusal.delta':
         refused = true
         return yield* text(event['delta'])
@@ -157,6 +168,7 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   yield* announce(whole)
   yield* rest(Array.isArray(whole['output']) ? whole['output'] : [])
   for (const { call } of finished.sort((left, right) => left.place - right.place)) yield* item(call)
+  yield* citations.all()
   const usage = usageOf(whole['usage'])
   if (usage) yield { type: 'usage', usage }
   yield finishOf(whole, status, refused ? 'refusal' : calls.size > 0 ? 'toolCalls' : 'stop')
