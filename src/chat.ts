@@ -3,6 +3,7 @@ import { withCallLog } from './extensions/call-log.ts'
 import { withDeadline } from './extensions/deadline.ts'
 import { withLimits } from './extensions/limit.ts'
 import { withRedaction } from './extensions/redaction.ts'
+import { withStartAdvice } from './extensions/start-advice.ts'
 import { withStructuredOutput } from './extensions/structured-output.ts'
 import { compose, type Handle } from './handle.ts'
 import type { Send } from './http/message.ts'
@@ -58,7 +59,13 @@ export async function createChat(options: ChatOptions): Promise<Chat> {
   const directory = createDirectory((ask, signal) => handle(ask, { signal, streaming: false }), clock.now)
   const router = createRouter(config, directory, clock.random)
   const handle: Handle = compose(
-    [withCallLog(log, clock.now), withDeadline(clock.now), withStructuredOutput, withRedaction(secrets)],
+    [
+      withCallLog(log, clock.now),
+      withStartAdvice(config),
+      withDeadline(clock.now),
+      withStructuredOutput,
+      withRedaction(secrets),
+    ],
     createPipeline({ router, translate, directory, clock }),
   )
 
