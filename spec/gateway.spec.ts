@@ -554,10 +554,10 @@ test('a local server that is not there: which were looked for, and how they are 
     const failed = await ask(gateway, named)
     assert.equal(factsOf(failed)['code'], 'network')
     for (const words of [`ollama at ${ollama}`, `lmstudio at ${lmstudio}`, 'ollama serve', 'lms server start']) {
-      assert.ok(textOf(failed).includes(words), textOf(failed))
+      assert.ok(textOf(failed)?.includes(words), textOf(failed))
     }
   }
-  const alone = textOf(await ask(gateway, { model: 'ollama/tiny' }))
+  const alone = String(textOf(await ask(gateway, { model: 'ollama/tiny' })))
   assert.ok(alone.includes(ollama) && alone.includes('ollama serve'), alone)
   assert.doesNotMatch(alone, /lms/)
 })

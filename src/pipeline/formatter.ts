@@ -1,6 +1,6 @@
 import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { EmbedAsk, Event, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
-import { isObject, nestsDeeperThan } from '../json.ts'
+import { isObject, losesDigits, nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
 /** Events to progress and to the result that the caller sees. */
@@ -177,7 +177,12 @@ function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: st
   try {
     const value: unknown = argumentsText.trim() === '' ? {} : JSON.parse(argumentsText)
     if (isObject(value) && !nestsDeeperThan(value, maxDepth)) {
-      return { id, name, arguments: value as Record<string, unknown> }
+      const call = { id, name, arguments: value as Record<string, unknown> }
+      if (!losesDigits(argumentsText)) return call
+      warnings.push(
+        `the arguments of the call to ${name} hold an integer beyond 2^53; it stands with all its digits in argumentsText`,
+      )
+      return { ...call, argumentsText }
     }
   } catch {
     // Told below: what the model wrote is handed on as it is.

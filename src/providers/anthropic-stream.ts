@@ -5,7 +5,7 @@ import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, quote, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
 import { createCitations } from './citations.ts'
-import { countOf, isObject, type Json } from './json.ts'
+import { countOf, isObject, type Json, parseKeepingDigits } from './json.ts'
 
 const maxBlocks = 1024
 
@@ -121,7 +121,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
 
   const { whole, body } = await tellWhole(response)
   if (whole) {
-    const message = await readJson({ ...response, body })
+    const message = await readJson({ ...response, body }, parseKeepingDigits)
     if (!isObject(message) || message['type'] === 'error' || message['error']) {
       throw faultOfProblem(readProblem(message), headers)
     }
@@ -213,7 +213,7 @@ function isText(value: unknown): value is string {
 
 function parsed(data: string): unknown {
   try {
-    return JSON.parse(data)
+    return parseKeepingDigits(data)
   } catch {
     throw badPiece()
   }

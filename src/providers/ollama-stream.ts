@@ -4,7 +4,7 @@ import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { readLines } from '../http/ndjson.ts'
 import { requestIdOf } from '../http/problem.ts'
-import { countOf, isObject, type Json } from './json.ts'
+import { countOf, isObject, type Json, parseKeepingDigits } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
 import { faultOfLine } from './ollama-faults.ts'
 
@@ -44,9 +44,9 @@ export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Even
   }
 
   if ((headers['content-type'] ?? '').includes('application/json')) {
-    yield* read(await readJson(response))
+    yield* read(await readJson(response, parseKeepingDigits))
   } else {
-    stream: for await (const lines of readLines(response.body)) {
+    stream: for await (const lines of readLines(response.body, parseKeepingDigits)) {
       for (const line of lines) {
         yield* read(line)
         if (done) break stream

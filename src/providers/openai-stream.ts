@@ -5,7 +5,7 @@ import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
 import { readEvents } from '../http/sse.ts'
 import { createCitations } from './citations.ts'
-import { isObject, type Json } from './json.ts'
+import { isObject, type Json, parseKeepingDigits } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
 import { createThoughts, type ThoughtForm, wordsOf } from './openai-thoughts.ts'
 import { createToolCalls, type ToolCalls } from './openai-tool-calls.ts'
@@ -98,7 +98,7 @@ export async function* decodeStream(
 
   const { whole, body } = await tellWhole(response)
   if (whole) {
-    const answer = await readJson({ ...response, body })
+    const answer = await readJson({ ...response, body }, parseKeepingDigits)
     yield* read(answer)
     done = isObject(answer) && Array.isArray(answer['choices'])
   } else {
@@ -134,7 +134,7 @@ export async function* decodeStream(
 
 function parseChunk(data: string): unknown {
   try {
-    return JSON.parse(data)
+    return parseKeepingDigits(data)
   } catch {
     throw new Fault('invalid_response', 'a piece of the answer is not valid JSON', { cause: 'bad_json' })
   }
