@@ -92,8 +92,13 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   }
 
   function* extend(index: number, delta: unknown): Generator<Event> {
-    const block = byIndex.get(index)
-    if (block && isObject(delta)) yield* append(block, delta)
+    if (!isObject(delta)) return
+    // Words need no beginning; of a call, it has the name.
+    if (!byIndex.has(index)) {
+      if (isText(delta['partial_json'])) throw badPiece()
+      yield* open(index, { type: isText(delta['thinking']) || isText(delta['signature']) ? 'thinking' : 'text' })
+    }
+    yield* append(byIndex.get(index) as Block, delta)
   }
 
   function* read(event: unknown): Generator<Event> {

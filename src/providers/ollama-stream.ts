@@ -44,7 +44,10 @@ export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Even
   }
 
   if ((headers['content-type'] ?? '').includes('application/json')) {
-    yield* read(await readJson(response, parseKeepingDigits))
+    for (const line of (await readJson(response, parseLines)) as unknown[]) {
+      yield* read(line)
+      if (done) break
+    }
   } else {
     stream: for await (const lines of readLines(response.body, parseKeepingDigits)) {
       for (const line of lines) {
@@ -55,6 +58,26 @@ export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Even
   }
   if (!done) {
     throw new Fault('truncated', 'the answer ended before its end marker', { cause: 'no_end_marker', retryable: true })
+  }
+}
+
+/** One value, or, from a proxy that calls them one, lines of which the end of the body may have cut the last. */
+function parseLines(text: string): unknown[] {
+  try {
+    return [parseKeepingDigits(text)]
+  } catch (error) {
+    const lines = text.split('\n').filter((line) => line.trim() !== '')
+    if (lines.length < 2) throw error
+    const last = lines.pop() as string
+    return [...lines.map(parseKeepingDigits), ...lastOf(last)]
+  }
+}
+
+function lastOf(line: string): unknown[] {
+  try {
+    return [parseKeepingDigits(line)]
+  } catch {
+    return []
   }
 }
 

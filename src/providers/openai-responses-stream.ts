@@ -28,6 +28,9 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   const citations = createCitations()
   /** Calls may be finished in another order than the one in which they stand in the answer. */
   const finished: { place: number; call: Json }[] = []
+  /** Calls and words by the item that they are of, for servers that repeat neither at its end nor at the answer's. */
+  const begun = new Map<unknown, { place: number; call: Json; pieces: string[] }>()
+  const spoken = new Set<string>()
   let announced = false
   let named = false
   let sawText = false
@@ -87,8 +90,24 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
       case 'response.in_progress':
         return yield* announce(event['response'])
       case 'response.output_text.delta':
+        spoken.add(partOf(event))
         yield* text(event['delta'])
         return yield* readLogprobs(event['logprobs'])
+      case 'response.output_text.done':
+        if (spoken.has(partOf(event))) return
+        spoken.add(partOf(event))
+        return yield* text(event['text'])
+      case 'response.output_item.added':
+        if (isCall(event['item'])) begun.set(keyOf(event), { place: placeOf(event), call: event['item'], pieces: [] })
+        return
+      case 'response.function_call_arguments.delta':
+        if (typeof event['delta'] === 'string') begun.get(keyOf(event))?.pieces.push(event['delta'])
+        return
+      case 'response.function_call_arguments.done': {
+        const unfinished = begun.get(keyOf(event))
+        if (unfinished && typeof event['arguments'] === 'string') unfinished.pieces = [event['arguments']]
+        return
+      }
       case 'response.output_text.annotation.added':
         return citations.cite(event['annotation'])
       case 'response.refusal.delta':
@@ -102,7 +121,8 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
         return yield* thought(event['delta'])
       case 'response.output_item.done':
         if (!isCall(event['item'])) return yield* item(event['item'])
-        finished.push({ place: countOf(event['output_index']) ?? 0, call: event['item'] })
+        begun.delete(keyOf(event))
+        finished.push({ place: placeOf(event), call: event['item'] })
         return
       case 'error':
         throw faultOf(readProblem(event), headers)
@@ -167,11 +187,27 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   }
   yield* announce(whole)
   yield* rest(Array.isArray(whole['output']) ? whole['output'] : [])
+  for (const { place, call, pieces } of begun.values()) {
+    finished.push({ place, call: pieces.length > 0 ? { ...call, arguments: pieces.join('') } : call })
+  }
   for (const { call } of finished.sort((left, right) => left.place - right.place)) yield* item(call)
   yield* citations.all()
   const usage = usageOf(whole['usage'])
   if (usage) yield { type: 'usage', usage }
   yield finishOf(whole, status, refused ? 'refusal' : calls.size > 0 ? 'toolCalls' : 'stop')
+}
+
+/** Where an item stands in the answer. Ids have been seen to change from event to event. */
+function placeOf({ output_index }: Json): number {
+  return countOf(output_index) ?? 0
+}
+
+function keyOf({ output_index, item_id, item }: Json): unknown {
+  return countOf(output_index) ?? item_id ?? (isObject(item) ? item['id'] : undefined)
+}
+
+function partOf(event: Json): string {
+  return `${String(keyOf(event))} ${countOf(event['content_index']) ?? 0}`
 }
 
 function isCall(item: unknown): item is Json {
