@@ -136,7 +136,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     end(message)
     stopped = stopReason !== undefined
   } else {
-    stream: for await (const events of readEvents(body)) {
+    stream: for await (const events of readEvents(body, isStop)) {
       for (const { data } of events) {
         yield* read(parsed(data))
         if (stopped) break stream
@@ -214,6 +214,10 @@ function usageOf(counts: Json): Usage {
 
 function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
+}
+
+function isStop(data: string): boolean {
+  return /^\s*\{\s*"type"\s*:\s*"message_stop"\s*\}\s*$/.test(data)
 }
 
 function parsed(data: string): unknown {

@@ -163,7 +163,7 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     whole = answer
     status = typeof answer['status'] === 'string' ? answer['status'] : 'completed'
   } else {
-    stream: for await (const events of readEvents(told.body)) {
+    stream: for await (const events of readEvents(told.body, isEnding)) {
       for (const { event: name, data } of events) {
         if (data.startsWith('[DONE]')) break stream
         const event = parsed(data)
@@ -267,14 +267,24 @@ function objectsOf(value: unknown): Json[] {
   return Array.isArray(value) ? value.filter(isObject) : []
 }
 
+function isEnding(data: string): boolean {
+  const { type } = objectIn(data) ?? {}
+  return typeof type === 'string' && Object.hasOwn(endings, type)
+}
+
 function parsed(data: string): Json {
+  const value = objectIn(data)
+  if (value) return value
+  throw badPiece()
+}
+
+function objectIn(data: string): Json | undefined {
   try {
     const value: unknown = JSON.parse(data)
-    if (isObject(value)) return value
+    return isObject(value) ? value : undefined
   } catch {
-    // Said below.
+    return undefined
   }
-  throw badPiece()
 }
 
 function badPiece(): Fault {

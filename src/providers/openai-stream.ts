@@ -102,7 +102,7 @@ export async function* decodeStream(
     yield* read(answer)
     done = isObject(answer) && Array.isArray(answer['choices'])
   } else {
-    stream: for await (const events of readEvents(body)) {
+    stream: for await (const events of readEvents(body, (data) => data.trim() === '[DONE]')) {
       for (const { event, data } of events) {
         if (data.startsWith('[DONE]')) {
           done = true
