@@ -126,7 +126,9 @@ export type Event =
   | { type: 'logprobs'; tokens: TokenLogprob[] }
   /** The answer as a value that fits the schema that was asked for. */
   | { type: 'object'; value: Record<string, unknown> }
-  /** Something else than text that a tool brought forth. */
+  /** A source of the answer: a page by its address, or a document by its title and the words that are cited. */
+  | { type: 'citation'; url?: string | undefined; title?: string | undefined; text?: string | undefined }
+  /** Something else than text that a model or a tool brought forth. */
   | { type: 'content'; part: Extract<Part, { type: 'image' | 'audio' | 'file' }> }
   /** What a tool returns, as a value. */
   | { type: 'result'; value: Record<string, unknown> }

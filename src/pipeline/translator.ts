@@ -76,25 +76,29 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     const counted = async (encoded: EncodedRequest) => {
       const startedMs = clock.now()
       try {
-        return await attempt(ask, route, lessons.apply(route, encoded, ask), attempted)
+        return await attempt(ask, route, encoded, attempted)
       } catch (error) {
         if (error instanceof Fault) met.push(metBy(error, target, clock.now() - startedMs))
         throw error
       }
     }
     /**
-     * An attempt, and one more if the refusal says what to mend: a key whose file has been replaced since it was read, or
-     * a parameter that this model does not take.
+     * An attempt, and one more for each refusal that says what to mend: a key whose file has been replaced since it was
+     * read, once, and each parameter that this model does not take, which is not sent to it again.
      */
     const mended = async (encoded: EncodedRequest) => {
-      try {
-        return await counted(encoded)
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error
-        const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
-        const rotated = keyRefused && secrets.reread(provider.name)
-        if (!rotated && !lessons.learn(route, error, encoded, ask)) throw error
-        return counted(encoded)
+      let reread = false
+      for (;;) {
+        const sent = lessons.apply(route, encoded, ask)
+        try {
+          return await counted(sent)
+        } catch (error) {
+          if (!(error instanceof Fault)) throw error
+          const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
+          const rotated: boolean = keyRefused && !reread && secrets.reread(provider.name)
+          if (!rotated && !lessons.learn(route, error, sent, ask)) throw error
+          reread ||= rotated
+        }
       }
     }
 

@@ -81,6 +81,7 @@ export const createCompletion = {
       ),
     ),
     logprobs: z.optional(z.array(z.looseObject({}))),
+    citations: z.optional(z.array(z.looseObject({}))),
     finishReason: z.enum(finishReasons),
     rawFinishReason: z.optional(z.string()),
     usage,
