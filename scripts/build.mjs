@@ -10,6 +10,7 @@ const program = 'dist/genai-gateway-mcp.mjs'
 const parts = {
   chat: 'src/chat.ts',
   command: 'src/cli/command.ts',
+  'log-lines': 'src/log-lines.ts',
   plugin: 'src/plugin.ts',
   'plugin-worker': 'src/plugins/worker.ts',
   proxy: 'src/http/proxy.ts',

@@ -32,7 +32,8 @@ const rules: Readonly<Record<string, Rule>> = {
   },
   config: { values: ['json-text', 'log', 'nearest', 'providers/index', 'schema'], types: ['http', 'secrets'] },
   secrets: {},
-  log: {},
+  log: { values: ['log-lines'] },
+  'log-lines': {},
   errors: {},
   gateway: { types: ['errors'] },
   tool: {},
@@ -88,7 +89,7 @@ const packages: Readonly<Record<string, string[]>> = {
   'jsonc-parser': ['json-text', 'cli/client-entry'],
   'p-limit': ['extensions'],
   'p-retry': ['http/retry'],
-  pino: ['log'],
+  pino: ['log', 'log-lines'],
   undici: ['http/pool', 'http/proxy', 'http/undici.d'],
   zod: ['schema', 'pipeline/response-schema'],
 }

@@ -27,7 +27,12 @@ import { createListModels } from './tools/list-models.ts'
 // What the command line needs of this bundle, so that its own holds no second copy of it, nor of the class Fault.
 export { createPlayer, presets, readConfig, readVariables }
 
-export type Chat = { tools: ReadonlyMap<string, Tool>; redact: (text: string) => string }
+export type Chat = {
+  tools: ReadonlyMap<string, Tool>
+  redact: (text: string) => string
+  /** Resolves when all that was logged has been written. */
+  logged: () => Promise<unknown>
+}
 
 export type ChatOptions = {
   version: string
@@ -68,7 +73,7 @@ export async function createChat(options: ChatOptions): Promise<Chat> {
     createCreateEmbedding(handle, clock.now),
     createCallTool(config, handle, clock.now),
   ]
-  return { tools: new Map(tools.map((tool) => [tool.name, tool])), redact: secrets.redact }
+  return { tools: new Map(tools.map((tool) => [tool.name, tool])), redact: secrets.redact, logged: log.written }
 }
 
 /** Headers that carry a credential by the look of their names. */

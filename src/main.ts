@@ -19,6 +19,7 @@ const instructions = [
 const preloadDelayMs = 30
 
 let redact = (line: string) => line
+let logged = async (): Promise<unknown> => undefined
 
 if (isOlderThan(process.versions.node, REQUIRED_NODE)) {
   complain(`genai-gateway-mcp needs Node ${REQUIRED_NODE} or newer, and this is ${process.versions.node}.`)
@@ -29,7 +30,10 @@ if (isOlderThan(process.versions.node, REQUIRED_NODE)) {
     // Connections that providers keep open would hold the program for seconds.
     .then((exitCode) => process.exit(exitCode))
 } else {
-  void serve().then((exitCode) => process.exit(exitCode))
+  void serve().then(async (exitCode) => {
+    await logged()
+    process.exit(exitCode)
+  })
 }
 
 /** Serves until the client is gone; resolves to the exit code. */
@@ -39,6 +43,7 @@ async function serve(): Promise<number> {
     const { createChat } = await import('./chat.ts')
     const chat = await createChat({ version: PACKAGE_VERSION })
     redact = chat.redact
+    logged = chat.logged
     return chat.tools
   }
   const loadOnce = () =>
