@@ -1,9 +1,9 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, quote, readProblem, requestIdOf } from '../http/problem.ts'
-import { readEvents } from '../http/sse.ts'
+import { readEvents, type ServerSentEvent } from '../http/sse.ts'
 import { countOf, isObject, type Json } from './json.ts'
 
 const maxBlocks = 1024
@@ -104,6 +104,13 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     }
   }
 
+  function* readAll(events: readonly ServerSentEvent[]): Generator<Event> {
+    for (const { data } of events) {
+      yield* read(parsed(data))
+      if (stopped) return
+    }
+  }
+
   const { whole, body } = await tellWhole(response)
   if (whole) {
     const message = await readJson({ ...response, body })
@@ -116,11 +123,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     end(message)
     stopped = stopReason !== undefined
   } else {
-    stream: for await (const events of readEvents(body)) {
-      for (const { data } of events) {
-        yield* read(parsed(data))
-        if (stopped) break stream
-      }
+    for await (const events of readEvents(body)) {
+      for (const event of joined(readAll(events))) yield event
+      if (stopped) break
     }
   }
   if (!stopped) {

@@ -1,9 +1,9 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
-import { readEvents } from '../http/sse.ts'
+import { readEvents, type ServerSentEvent } from '../http/sse.ts'
 import { isObject, type Json } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
 import { readUsage } from './openai-usage.ts'
@@ -70,24 +70,27 @@ export async function* decodeStream(response: HttpResponse, readChoice: ChoiceRe
     count(chunk['usage'])
   }
 
+  function* readAll(events: readonly ServerSentEvent[]): Generator<Event> {
+    for (const { event, data } of events) {
+      done = data.startsWith('[DONE]')
+      if (done) return
+      // Sent to keep the connection open.
+      if (data.trim() === '') continue
+      const chunk = parseChunk(data)
+      if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
+      yield* read(chunk)
+    }
+  }
+
   const { whole, body } = await tellWhole(response)
   if (whole) {
     const answer = await readJson({ ...response, body })
     yield* read(answer)
     done = isObject(answer) && Array.isArray(answer['choices'])
   } else {
-    stream: for await (const events of readEvents(body)) {
-      for (const { event, data } of events) {
-        if (data.startsWith('[DONE]')) {
-          done = true
-          break stream
-        }
-        // Sent to keep the connection open.
-        if (data.trim() === '') continue
-        const chunk = parseChunk(data)
-        if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
-        yield* read(chunk)
-      }
+    for await (const events of readEvents(body)) {
+      for (const event of joined(readAll(events))) yield event
+      if (done) break
     }
   }
   if (!done && finish === undefined) {
