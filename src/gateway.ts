@@ -141,3 +141,27 @@ export type Event =
   | { type: 'usage'; usage: Usage }
   | { type: 'warning'; message: string }
   | { type: 'finish'; reason: FinishReason; raw?: string | undefined }
+
+/**
+ * Neighbouring pieces of text as one: what has come together goes through the gateway together, at the cost of one piece.
+ * What comes before a fault is passed on before the fault.
+ */
+export function* joined(events: Iterable<Event>): Generator<Event> {
+  let held: Extract<Event, { type: 'text-delta' | 'reasoning-delta' }> | undefined
+  try {
+    for (const event of events) {
+      const isText = event.type === 'text-delta' || event.type === 'reasoning-delta'
+      if (isText && held?.type === event.type) {
+        held = { ...held, text: held.text + event.text }
+        continue
+      }
+      if (held) yield held
+      held = isText ? event : undefined
+      if (!isText) yield event
+    }
+  } catch (error) {
+    if (held) yield held
+    throw error
+  }
+  if (held) yield held
+}

@@ -21,7 +21,7 @@ export type HttpResponse = {
   status: number
   /** Names in lower case; of a repeated header, the first value. */
   headers: Readonly<Record<string, string>>
-  /** The bytes, chunk by chunk as they came. Ends early only by throwing a Fault. */
+  /** The bytes in the order in which they came. Ends early only by throwing a Fault. */
   body: AsyncIterable<Uint8Array>
   /** Ends the body with this fault. */
   interrupt?: (fault: Fault) => void

@@ -1,9 +1,9 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { readJson, tellWhole, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, quote, readProblem, requestIdOf } from '../http/problem.ts'
-import { readEvents } from '../http/sse.ts'
+import { readEvents, type ServerSentEvent } from '../http/sse.ts'
 import { createCitations } from './citations.ts'
 import { countOf, isObject, type Json, parseKeepingDigits } from './json.ts'
 
@@ -124,6 +124,13 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     }
   }
 
+  function* readAll(events: readonly ServerSentEvent[]): Generator<Event> {
+    for (const { data } of events) {
+      yield* read(parsed(data))
+      if (stopped) return
+    }
+  }
+
   const { whole, body } = await tellWhole(response)
   if (whole) {
     const message = await readJson({ ...response, body }, parseKeepingDigits)
@@ -136,11 +143,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     end(message)
     stopped = stopReason !== undefined
   } else {
-    stream: for await (const events of readEvents(body, isStop)) {
-      for (const { data } of events) {
-        yield* read(parsed(data))
-        if (stopped) break stream
-      }
+    for await (const events of readEvents(body, isStop)) {
+      for (const event of joined(readAll(events))) yield event
+      if (stopped) break
     }
   }
   if (!stopped) {

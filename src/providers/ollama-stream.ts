@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { readJson, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { readLines } from '../http/ndjson.ts'
@@ -43,20 +43,22 @@ export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Even
     yield finishOf(typeof raw === 'string' ? raw : undefined, calls > 0)
   }
 
+  function* readAll(lines: readonly unknown[]): Generator<Event> {
+    for (const line of lines) {
+      yield* read(line)
+      if (done) return
+    }
+  }
+
   let isOfDialect = true
   if ((headers['content-type'] ?? '').includes('application/json')) {
     const lines = (await readJson(response, parseLines)) as unknown[]
     isOfDialect = lines.some((line) => isObject(line) && ('message' in line || 'response' in line))
-    for (const line of lines) {
-      yield* read(line)
-      if (done) break
-    }
+    yield* readAll(lines)
   } else {
-    stream: for await (const lines of readLines(response.body, parseKeepingDigits)) {
-      for (const line of lines) {
-        yield* read(line)
-        if (done) break stream
-      }
+    for await (const lines of readLines(response.body, parseKeepingDigits)) {
+      for (const event of joined(readAll(lines))) yield event
+      if (done) break
     }
   }
   if (!done) {

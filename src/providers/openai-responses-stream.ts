@@ -1,9 +1,9 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, type Problem, readProblem, requestIdOf } from '../http/problem.ts'
-import { readEvents } from '../http/sse.ts'
+import { readEvents, type ServerSentEvent } from '../http/sse.ts'
 import { createCitations } from './citations.ts'
 import { countOf, isObject, type Json } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
@@ -39,6 +39,7 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   let sequence = 0
   let status: string | undefined
   let whole: Json | undefined
+  let done = false
 
   function* announce(body: unknown): Generator<Event> {
     const model = isObject(body) && typeof body['model'] === 'string' ? body['model'] : ''
@@ -156,6 +157,22 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     }
   }
 
+  function* readAll(events: readonly ServerSentEvent[]): Generator<Event> {
+    for (const { event: name, data } of events) {
+      done = data.startsWith('[DONE]')
+      if (done) return
+      const event = parsed(data)
+      const number = event['sequence_number']
+      // A proxy that took up a broken connection again repeats events. Servers that do not count send 0 throughout.
+      if (typeof number === 'number' && number > 0) {
+        if (number <= sequence) continue
+        sequence = number
+      }
+      yield* read(event, event['type'] ?? name)
+      if (whole) return
+    }
+  }
+
   const told = await tellWhole(response)
   if (told.whole) {
     const answer = await readJson({ ...response, body: told.body })
@@ -163,19 +180,9 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     whole = answer
     status = typeof answer['status'] === 'string' ? answer['status'] : 'completed'
   } else {
-    stream: for await (const events of readEvents(told.body, isEnding)) {
-      for (const { event: name, data } of events) {
-        if (data.startsWith('[DONE]')) break stream
-        const event = parsed(data)
-        const number = event['sequence_number']
-        // A proxy that took up a broken connection again repeats events. Servers that do not count send 0 throughout.
-        if (typeof number === 'number' && number > 0) {
-          if (number <= sequence) continue
-          sequence = number
-        }
-        yield* read(event, event['type'] ?? name)
-        if (whole) break stream
-      }
+    for await (const events of readEvents(told.body, isEnding)) {
+      for (const event of joined(readAll(events))) yield event
+      if (done || whole) break
     }
   }
   if (!whole) {

@@ -1,9 +1,9 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { emptyAnswer, readJson, tellWhole, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
-import { readEvents } from '../http/sse.ts'
+import { readEvents, type ServerSentEvent } from '../http/sse.ts'
 import { createCitations } from './citations.ts'
 import { isObject, type Json, parseKeepingDigits } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
@@ -96,24 +96,27 @@ export async function* decodeStream(
     count(chunk['usage'])
   }
 
+  function* readAll(events: readonly ServerSentEvent[]): Generator<Event> {
+    for (const { event, data } of events) {
+      done = data.startsWith('[DONE]')
+      if (done) return
+      // Sent to keep the connection open.
+      if (data.trim() === '') continue
+      const chunk = parseChunk(data)
+      if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
+      yield* read(chunk)
+    }
+  }
+
   const { whole, body } = await tellWhole(response)
   if (whole) {
     const answer = await readJson({ ...response, body }, parseKeepingDigits)
     yield* read(answer)
     done = isObject(answer) && Array.isArray(answer['choices'])
   } else {
-    stream: for await (const events of readEvents(body, (data) => data.trim() === '[DONE]')) {
-      for (const { event, data } of events) {
-        if (data.startsWith('[DONE]')) {
-          done = true
-          break stream
-        }
-        // Sent to keep the connection open.
-        if (data.trim() === '') continue
-        const chunk = parseChunk(data)
-        if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
-        yield* read(chunk)
-      }
+    for await (const events of readEvents(body, (data) => data.trim() === '[DONE]')) {
+      for (const event of joined(readAll(events))) yield event
+      if (done) break
     }
   }
   if (!done && finish === undefined) {
