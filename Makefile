@@ -1,8 +1,9 @@
 # Every verb does all of its own set-up: dependencies, the Node it needs, the build.
 node := node scripts/with-node.mjs
-sources := $(shell find src -name '*.ts') package.json scripts/build.mjs
+IMAGE := genai-gateway-mcp
+sources := $(shell find src -name '*.ts') package.json scripts/build.mjs scripts/licences.mjs
 
-.PHONY: help setup build test types lint unit replay interop scorecard scorecard-long bench generate format image clean
+.PHONY: help setup build test types lint unit replay interop scorecard scorecard-long bench generate format image image-test release clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -45,11 +46,17 @@ generate: setup ## write again what is made from the code: tool declarations, sc
 format: setup ## format all files
 	@$(node) biome check --write .
 
-image: ## build the container image
-	docker build -t genai-gateway-mcp .
+image: ## build the container image; IMAGE=name, DOCKER_BUILD=options of docker build
+	docker build $(DOCKER_BUILD) --tag $(IMAGE) .
+
+image-test: image setup ## run the image with as little as possible allowed, and speak MCP to it
+	@IMAGE=$(IMAGE) $(node) node scripts/test.mjs $(wildcard spec/image/*.spec.ts)
+
+release: setup ## build everything that is handed out, twice, compare, and say how to publish it
+	@IMAGE=$(IMAGE) DOCKER_BUILD="$(DOCKER_BUILD)" $(node) node --import tsx scripts/release.ts
 
 clean: ## remove what was built and installed
-	rm -rf dist node_modules spec/interop/node_modules
+	rm -rf dist release node_modules spec/interop/node_modules
 
 node_modules/.package-lock.json: package.json package-lock.json scripts/node-runtime/package.json
 	@npm ci --no-audit --no-fund --loglevel=error

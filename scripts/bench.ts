@@ -21,7 +21,7 @@ const parts: Readonly<Record<string, (bench: Bench) => Promise<Part | Part[]>>> 
   sizes: measureSizes,
 }
 
-const hangMs = 180_000
+const hangMs = 300_000
 
 const { values: options } = parseArgs({
   options: {

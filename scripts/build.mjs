@@ -30,13 +30,17 @@ const apart = {
   },
 }
 
-/** The gateway speaks HTTP/1.1 alone: undici's HTTP/2 is left out, and with it the load of node:http2, eleven milliseconds. */
-const withoutHttp2 = {
-  name: 'without HTTP/2',
+/**
+ * What the gateway never asks of undici, and would otherwise pay for when it is loaded: HTTP/2, with which node:http2 comes,
+ * and bodies that are forms or Blobs.
+ */
+const withoutUnused = {
+  name: 'without what is not used',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /client-h2\.js$/ }, () => ({ path: 'client-h2', namespace: 'left-out' }))
-    onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({
-      contents: "module.exports = () => { throw new Error('HTTP/2 is not part of this program') }",
+    const unused = /^(?:\.\/client-h2|\.\.\/web\/(?:webidl|fetch\/(?:formdata|body)))(?:\.js)?$/
+    onResolve({ filter: unused }, ({ path }) => ({ path, namespace: 'left-out' }))
+    onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
+      contents: `module.exports = () => { throw new Error('${path} is not part of this program') }`,
     }))
   },
 }
@@ -85,7 +89,7 @@ for (const [name, path] of Object.entries(parts)) {
       // undici's own word for a bundle: its second parser, which is off, stays out.
       define: { esbuildDetection: 'true' },
       metafile: true,
-      plugins: [apart, withoutHttp2],
+      plugins: [apart, withoutUnused],
     }),
   )
 }

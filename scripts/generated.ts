@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { asJson } from '../src/cli/client-entry.ts'
 import { clients } from '../src/cli/clients.ts'
 import { commands } from '../src/cli/command.ts'
-import { ProviderConfigFile } from '../src/config-file.ts'
+import { shapes } from '../src/config-file.ts'
 import { providerVariables, variables } from '../src/config-variables.ts'
 import { revisions } from '../src/mcp/handshake.ts'
 import { statelessVersions } from '../src/mcp/stateless.ts'
@@ -60,7 +60,7 @@ function declarationsModule(): string {
 
 function configSchema(): string {
   const schema = {
-    ...z.toJSONSchema(ProviderConfigFile, { io: 'input' }),
+    ...z.toJSONSchema(shapes().ProviderConfigFile, { io: 'input' }),
     title: 'PROVIDER_CONFIG of genai-gateway-mcp',
   }
   return `${JSON.stringify(schema, undefined, 2)}\n`
@@ -86,7 +86,7 @@ const toolTable: Table = {
   rows: definitions.map(({ name, description, input }) => [
     `\`${name}\``,
     description,
-    Object.keys(input.shape)
+    Object.keys(input().shape)
       .map((argument) => `\`${argument}\``)
       .join(' '),
   ]),

@@ -540,6 +540,28 @@ function folderFor(t: TestContext): string {
   return folder
 }
 
+test('a local server that is not there: which were looked for, and how they are started', async (t) => {
+  const [first, second] = [await upstreamFor(t, provider), await upstreamFor(t, provider)]
+  const [ollama, lmstudio] = [`127.0.0.1:${first.port}`, `127.0.0.1:${second.port}`]
+  await Promise.all([first.close(), second.close()])
+  const gateway = gatewayFor(t, {
+    PROVIDER_TYPE: 'local',
+    OLLAMA_HOST: ollama,
+    LMSTUDIO_HOST: lmstudio,
+    MAX_RETRIES: '0',
+  })
+  for (const named of [{}, { model: 'tiny' }]) {
+    const failed = await ask(gateway, named)
+    assert.equal(factsOf(failed)['code'], 'network')
+    for (const words of [`ollama at ${ollama}`, `lmstudio at ${lmstudio}`, 'ollama serve', 'lms server start']) {
+      assert.ok(textOf(failed)?.includes(words), textOf(failed))
+    }
+  }
+  const alone = String(textOf(await ask(gateway, { model: 'ollama/tiny' })))
+  assert.ok(alone.includes(ollama) && alone.includes('ollama serve'), alone)
+  assert.doesNotMatch(alone, /lms/)
+})
+
 test('a key file that is replaced needs no restart: one refusal, then success', async (t) => {
   const file = join(folderFor(t), 'key')
   writeFileSync(file, 'sk-old-0123456789\n')

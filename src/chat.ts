@@ -4,6 +4,7 @@ import { withCallLog } from './extensions/call-log.ts'
 import { withDeadline } from './extensions/deadline.ts'
 import { withLimits } from './extensions/limit.ts'
 import { withRedaction } from './extensions/redaction.ts'
+import { withStartAdvice } from './extensions/start-advice.ts'
 import { withStructuredOutput } from './extensions/structured-output.ts'
 import { compose, type Handle } from './handle.ts'
 import type { Send } from './http/message.ts'
@@ -76,7 +77,13 @@ export function composeHandle(parts: HandleParts): { handle: Handle; directory: 
   const directory = createDirectory((ask, signal) => handle(ask, { signal, streaming: false }), clock.now)
   const router = createRouter(config, directory, clock.random)
   const handle: Handle = compose(
-    [withCallLog(log, clock.now), withDeadline(clock), withStructuredOutput, withRedaction(secrets)],
+    [
+      withCallLog(log, clock.now),
+      withStartAdvice(config),
+      withDeadline(clock),
+      withStructuredOutput,
+      withRedaction(secrets),
+    ],
     createPipeline({ router, translate, directory, clock }),
   )
   return { handle, directory }

@@ -126,7 +126,9 @@ export type Event =
   | { type: 'logprobs'; tokens: TokenLogprob[] }
   /** The answer as a value that fits the schema that was asked for. */
   | { type: 'object'; value: Record<string, unknown> }
-  /** Something else than text that a tool brought forth. */
+  /** A source of the answer: a page by its address, or a document by its title and the words that are cited. */
+  | { type: 'citation'; url?: string | undefined; title?: string | undefined; text?: string | undefined }
+  /** Something else than text that a model or a tool brought forth. */
   | { type: 'content'; part: Extract<Part, { type: 'image' | 'audio' | 'file' }> }
   /** What a tool returns, as a value. */
   | { type: 'result'; value: Record<string, unknown> }
@@ -139,3 +141,27 @@ export type Event =
   | { type: 'usage'; usage: Usage }
   | { type: 'warning'; message: string }
   | { type: 'finish'; reason: FinishReason; raw?: string | undefined }
+
+/**
+ * Neighbouring pieces of text as one: what has come together goes through the gateway together, at the cost of one piece.
+ * What comes before a fault is passed on before the fault.
+ */
+export function* joined(events: Iterable<Event>): Generator<Event> {
+  let held: Extract<Event, { type: 'text-delta' | 'reasoning-delta' }> | undefined
+  try {
+    for (const event of events) {
+      const isText = event.type === 'text-delta' || event.type === 'reasoning-delta'
+      if (isText && held?.type === event.type) {
+        held = { ...held, text: held.text + event.text }
+        continue
+      }
+      if (held) yield held
+      held = isText ? event : undefined
+      if (!isText) yield event
+    }
+  } catch (error) {
+    if (held) yield held
+    throw error
+  }
+  if (held) yield held
+}

@@ -15,3 +15,35 @@ export function nestsDeeperThan(value: unknown, limit: number): boolean {
   }
   return false
 }
+
+/** How JSON.parse hands on the text of a number (ECMAScript, JSON.parse source text access), which no library of types knows yet. */
+type Reviver = (key: string, value: unknown, context: { source?: string }) => unknown
+const { parse: parseWith, rawJSON } = JSON as unknown as {
+  parse(text: string, reviver: Reviver): unknown
+  rawJSON(text: string): unknown
+}
+
+/** Only a text with so many digits in a row can hold an integer that a number cannot. */
+const longInteger = /\d{16}/
+
+function isLossy(value: unknown, source: string | undefined): source is string {
+  if (typeof value !== 'number' || source === undefined || Number.isSafeInteger(value)) return false
+  return /^-?\d+$/.test(source) && (!Number.isFinite(value) || BigInt(source) !== BigInt(value))
+}
+
+/** Whether a JSON text holds an integer of which parsing keeps only the first digits. */
+export function losesDigits(text: string): boolean {
+  if (!longInteger.test(text)) return false
+  let lost = false
+  parseWith(text, (_key, value, { source }) => {
+    lost ||= isLossy(value, source)
+    return value
+  })
+  return lost
+}
+
+/** JSON.parse, but an integer that no number can hold becomes a value that JSON.stringify writes with all its digits. */
+export function parseKeepingDigits(text: string): unknown {
+  if (!longInteger.test(text)) return JSON.parse(text)
+  return parseWith(text, (_key, value, { source }) => (isLossy(value, source) ? rawJSON(source) : value))
+}

@@ -6,3 +6,9 @@ config(en())
 
 // As it is, not as one object: a bundle then holds the parts in use, and one language instead of fifty.
 export * from 'zod/mini'
+
+/** To make a schema takes longer than to use it: what makes one, when it is first asked for. */
+export function lazily<S>(make: () => S): () => S {
+  let made: S | undefined
+  return () => (made ??= make())
+}

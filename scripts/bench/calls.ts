@@ -87,7 +87,7 @@ async function measureLatency({ plan, upstream }: Bench, { gateway, bare }: Serv
 
 async function measureThroughput({ plan }: Bench, { gateway, bare }: Servers): Promise<Part> {
   const { windowMs } = plan.throughput
-  const widths = [1, 16, 64]
+  const widths = [1, 16, 64, 256]
   const rates = widths.map(() => ({ gated: [] as number[], through: [] as number[] }))
   await interleave(
     widths.flatMap((width, at) => [

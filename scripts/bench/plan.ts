@@ -10,9 +10,13 @@ export type Plan = {
   sequence: number
   throughput: { rounds: number; seconds: number; windowMs: number }
   streams: { rounds: number; seconds: number; tokens: number }
+  /** The same, a stream at a time. */
+  oneStream: { rounds: number; seconds: number }
   firstProgress: { rounds: number; seconds: number }
   cancellations: { rounds: number; seconds: number }
   sizes: { rounds: number; seconds: number }
+  /** For each size from 1 KB to 10 MB. */
+  growth: { rounds: number; seconds: number }
 }
 
 export const wholePlan: Plan = {
@@ -21,9 +25,11 @@ export const wholePlan: Plan = {
   sequence: 1_000,
   throughput: { rounds: 3, seconds: 7, windowMs: 300 },
   streams: { rounds: 3, seconds: 16, tokens: 2_000 },
+  oneStream: { rounds: 3, seconds: 14 },
   firstProgress: { rounds: 60, seconds: 2 },
   cancellations: { rounds: 50, seconds: 3 },
   sizes: { rounds: 5, seconds: 4 },
+  growth: { rounds: 9, seconds: 2 },
 }
 
 export const quickPlan: Plan = {
@@ -32,9 +38,11 @@ export const quickPlan: Plan = {
   sequence: 300,
   throughput: { rounds: 3, seconds: 3, windowMs: 120 },
   streams: { rounds: 3, seconds: 5, tokens: 300 },
+  oneStream: { rounds: 3, seconds: 3 },
   firstProgress: { rounds: 20, seconds: 1 },
   cancellations: { rounds: 20, seconds: 1 },
   sizes: { rounds: 3, seconds: 2 },
+  growth: { rounds: 3, seconds: 1 },
 }
 
 /** What is measured, and against what. */

@@ -8,12 +8,18 @@ import { type Bench, withServers } from './plan.ts'
 const promptBytes = 10 * 1024 * 1024
 const answerMb = 10
 const paragraph = 'She asked: “what is said here”, and read on — line after line, with \\ and "quotes".\n'
+const kilobyte = 1024
+const ladder = [1, 10, 100, 1_000, 10_000]
+
+const largeModel = (bytes: number) => `large-${bytes}`
+const textOf = (bytes: number) => paragraph.repeat(Math.ceil(bytes / Buffer.byteLength(paragraph)))
+
 /** Far from the ids that the client chooses by itself. */
 const firstId = 1_000_000
 
 /** A prompt of 10 MB, and an answer of 10 MB. */
 export async function measureSizes(bench: Bench): Promise<Part[]> {
-  const prompt = paragraph.repeat(Math.ceil(promptBytes / Buffer.byteLength(paragraph)))
+  const prompt = textOf(promptBytes)
   const agent = new Agent({ headersTimeout: 30_000 })
   let id = firstId
   const timed = async (peer: Peer, model: string, question: string) => {
@@ -23,7 +29,8 @@ export async function measureSizes(bench: Bench): Promise<Part[]> {
     })
     const startMs = performance.now()
     const { atMs, bytes } = await peer.send(line, id)
-    if (model === 'large' && bytes < answerMb * 1e6) throw new Error('the large answer did not come whole')
+    if (model === largeModel(promptBytes) && bytes < answerMb * 1e6)
+      throw new Error('the large answer did not come whole')
     return atMs - startMs
   }
   const measure = async (model: string, question: string) => {
@@ -83,9 +90,44 @@ export async function measureSizes(bench: Bench): Promise<Part[]> {
   try {
     return [
       describe('A prompt of 10 MB (ms)', await measure('reply', prompt), true),
-      describe('An answer of 10 MB (ms)', await measure('large', 'Write.'), false),
+      describe('An answer of 10 MB (ms)', await measure(largeModel(promptBytes), 'Write.'), false),
+      await measureGrowth(bench, timed),
     ]
   } finally {
     await agent.close()
   }
+}
+
+type Timed = (peer: Peer, model: string, question: string) => Promise<number>
+
+/** How the time of a call grows with what is sent and with what comes back. */
+async function measureGrowth(bench: Bench, timed: Timed): Promise<Part> {
+  const sizes = ladder.flatMap((kilobytes) => [
+    { name: `prompt of ${kilobytes} KB`, model: 'reply', question: textOf(kilobytes * kilobyte) },
+    { name: `answer of ${kilobytes} KB`, model: largeModel(kilobytes * kilobyte), question: 'Write.' },
+  ])
+  const rows = await withServers(bench, async ({ gateway, bare }) => {
+    const rows: Row[] = []
+    for (const { name, model, question } of sizes) {
+      const through: number[] = []
+      const gated: number[] = []
+      // The first of each builds the answer, or compiles what reads it.
+      for (const peer of [bare, gateway]) await timed(peer, model, question)
+      await interleave(
+        [
+          async () => void through.push(await timed(bare, model, question)),
+          async () => void gated.push(await timed(gateway, model, question)),
+        ],
+        bench.plan.growth,
+      )
+      const figures = { gateway: median(gated), 'pass-through': median(through) }
+      rows.push({
+        name,
+        figures: { ...figures, ratio: figures.gateway / figures['pass-through'], n: gated.length },
+        limits: [],
+      })
+    }
+    return rows
+  })
+  return { title: 'Growth with the size (ms, medians)', rows, notes: [] }
 }

@@ -21,6 +21,7 @@ export async function measureStreams(bench: Bench): Promise<Part[]> {
     const note = ({ child }: Peer) =>
       memory.set(child, [...(memory.get(child) ?? []), residentMb(child)?.now ?? Number.NaN])
     const runs = { gateway: [] as Repetition[], bare: [] as Repetition[] }
+    const alone = { gateway: [] as Repetition[], bare: [] as Repetition[] }
     const single = { gateway: [] as number[], bare: [] as number[] }
 
     // A short repetition that does not count: the code of both is compiled first.
@@ -46,8 +47,16 @@ export async function measureStreams(bench: Bench): Promise<Part[]> {
       ],
       bench.plan.firstProgress,
     )
+    await interleave(
+      [
+        async () => void alone.gateway.push(await streamAtOnce(gateway, tokens, 1)),
+        async () => void alone.bare.push(await streamAtOnce(bare, tokens, 1)),
+      ],
+      bench.plan.oneStream,
+    )
     return [
-      describeTokens(runs, tokens),
+      describeTokens(runs, tokens, width),
+      describeTokens(alone, tokens, 1),
       describeFirst(runs, single),
       describeMemory(memory.get(gateway.child) ?? [], memory.get(bare.child) ?? []),
     ]
@@ -70,9 +79,9 @@ async function stream(peer: Peer, tokens: number) {
   return { firstMs, notifications, complete }
 }
 
-async function streamAtOnce(peer: Peer, tokens: number): Promise<Repetition> {
+async function streamAtOnce(peer: Peer, tokens: number, streamCount = width): Promise<Repetition> {
   const usedMs = processorMs(peer.child) ?? Number.NaN
-  const streams = await Promise.all(Array.from({ length: width }, () => stream(peer, tokens)))
+  const streams = await Promise.all(Array.from({ length: streamCount }, () => stream(peer, tokens)))
   return {
     processorMs: (processorMs(peer.child) ?? Number.NaN) - usedMs,
     notifications: streams.reduce((sum, { notifications }) => sum + notifications, 0),
@@ -83,9 +92,9 @@ async function streamAtOnce(peer: Peer, tokens: number): Promise<Repetition> {
 
 type Runs = Readonly<Record<'gateway' | 'bare', Repetition[]>>
 
-function describeTokens(runs: Runs, tokens: number): Part {
+function describeTokens(runs: Runs, tokens: number, streamCount: number): Part {
   const costUs = (repetitions: Repetition[]) =>
-    repetitions.map((repetition) => (repetition.processorMs * 1000) / (width * tokens))
+    repetitions.map((repetition) => (repetition.processorMs * 1000) / (streamCount * tokens))
   const row = (name: string, repetitions: Repetition[]): Row => ({
     name,
     figures: {
@@ -100,12 +109,12 @@ function describeTokens(runs: Runs, tokens: number): Part {
   })
   const share = median(costUs(runs.gateway)) / median(costUs(runs.bare))
   return {
-    title: `${width} streams at once of ${tokens} tokens, an event a token`,
+    title: `${streamCount === 1 ? 'One stream' : `${streamCount} streams at once`} of ${tokens} tokens, an event a token`,
     rows: [
       row('pass-through, a progress a token', runs.bare),
       {
         ...row('gateway, coalescing', runs.gateway),
-        limits: Number.isNaN(share) ? [] : [atMost(1, share, ' of the pass-through')],
+        limits: Number.isNaN(share) || streamCount === 1 ? [] : [atMost(1, share, ' of the pass-through')],
       },
     ],
     notes: Number.isNaN(share) ? ['Processor time is read from /proc, which is not here.'] : [],

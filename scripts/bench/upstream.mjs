@@ -1,9 +1,8 @@
 // The provider of the benchmark: OpenAI's chat stream on loopback, in a process of its own. The model's name says what
 // the answer is: `reply` (a short stream at once), `tokens-COUNT` (an event a token, one a millisecond), `endless-NAME`
-// (a token now and then, until the socket closes) or `large` (10 MB). The parent hears the port, connections and closings.
+// (a token now and then, until the socket closes) or `large-BYTES`. The parent hears the port, connections and closings.
 import { createServer } from 'node:http'
 
-const answerBytes = 10 * 1024 * 1024
 const pieceBytes = 4096
 const tokenGapMs = 1
 const endlessGapMs = 20
@@ -24,11 +23,22 @@ const reply = wholeStream(['The ', 'answer ', 'is ', '42.'])
 const token = Buffer.from(event({ content: ' token' }))
 const paragraph = 'He said: “a long answer”, and went on — line after line, with \\ and "quotes".\n'
 const piece = paragraph.repeat(Math.ceil(pieceBytes / Buffer.byteLength(paragraph)))
-const large = wholeStream(Array(Math.ceil(answerBytes / Buffer.byteLength(piece))).fill(piece))
+/** The last that was asked for: to build one takes longer than to send it. */
+let large = { bytes: 0, stream: Buffer.alloc(0) }
+const largeStream = (bytes) => {
+  if (large.bytes === bytes) return large.stream
+  const whole = Math.floor(bytes / Buffer.byteLength(piece))
+  const rest = paragraph.repeat(Math.ceil((bytes - whole * Buffer.byteLength(piece)) / Buffer.byteLength(paragraph)))
+  large = { bytes, stream: wholeStream([...Array(whole).fill(piece), rest]) }
+  return large.stream
+}
 let connections = 0
 
-/** The first token is the time of its sending, on the clock that all processes of a machine share. */
-const stamp = () => event({ role: 'assistant', content: `${process.hrtime.bigint()}` })
+/**
+ * The first token is the time of its sending, on the clock that all processes of a machine share. Its last character is in
+ * no key: a digit could be the beginning of one, and would wait for the next token.
+ */
+const stamp = () => event({ role: 'assistant', content: `${process.hrtime.bigint()}\n` })
 
 const writeTokens = (response, count) => {
   response.write(stamp())
@@ -62,7 +72,7 @@ const server = createServer((request, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'x-request-id': 'bench' })
     if (kind === 'tokens') writeTokens(response, Number(detail))
     else if (kind === 'endless') writeEndlessly(response, detail)
-    else response.end(kind === 'large' ? large : reply)
+    else response.end(kind === 'large' ? largeStream(Number(detail)) : reply)
   })
 })
 server.on('connection', (socket) => {

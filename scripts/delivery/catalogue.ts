@@ -28,7 +28,9 @@ export function serverYaml(commit = noCommit): string {
     source: { project: product.repository, commit },
     config: {
       description: 'Give what one provider needs, and leave the rest empty.',
-      secrets: secrets.map(({ name, example }) => ({ name: `${product.serverName}.${name}`, env: name, example })),
+      secrets: secrets.map(({ name, example }) => {
+        return { name: `${product.serverName}.${name}`, env: name, example, required: false }
+      }),
       env: parameters.map((setting) => ({
         name: setting.name,
         example: setting.example,

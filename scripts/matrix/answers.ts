@@ -52,7 +52,9 @@ export const chatAnswers: readonly Shown[] = [
   {
     name: 'arguments that are no JSON',
     by: textArguments,
-    shows: ended((answer) => callsOf(answer).some(({ argumentsText }) => argumentsText !== undefined)),
+    shows: ended((answer) =>
+      callsOf(answer).some((call) => JSON.stringify(call['arguments']) === '{}' && call['argumentsText'] !== undefined),
+    ),
   },
   {
     name: 'thoughts shown',

@@ -70,9 +70,9 @@ function isOwn({ method }: Exchange['request'], { kind }: Ask): boolean {
 function askOf({ tool, arguments: given }: Call): Ask {
   switch (tool) {
     case 'createCompletion':
-      return parseCompletion(readArguments(createCompletion.input, given))
+      return parseCompletion(readArguments(createCompletion.input(), given))
     case 'createEmbedding':
-      return parseEmbedding(readArguments(createEmbedding.input, given))
+      return parseEmbedding(readArguments(createEmbedding.input(), given))
     case 'listModels':
       return { kind: 'models', provider: '' }
     default:

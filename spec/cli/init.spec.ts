@@ -143,6 +143,12 @@ describe('init prints', () => {
     })
   })
 
+  test('--docker leads the container to the machine when it may look for a provider there', async (t) => {
+    const { stdout } = await init(t, folderFor(t), ['cursor', '--docker'], { PROVIDER_TYPE: 'local' })
+    const args = at(JSON.parse(stdout), 'mcpServers', 'genai-gateway', 'args') as string[]
+    assert.deepEqual(args.slice(3, 5), ['--add-host', 'host.docker.internal:host-gateway'])
+  })
+
   const misuses: [string[], RegExp][] = [
     [[], /which client\? There are windsurf, docker/],
     [['windsrf'], /no client "windsrf"; the nearest is windsurf/],

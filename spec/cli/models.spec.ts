@@ -40,7 +40,7 @@ describe('models', () => {
     assert.match(stdout, /^openai\/tiny\n/)
     assert.equal(
       stderr,
-      `ollama is unavailable: nothing listens at 127.0.0.1:${gone.port} (connection refused); is the server running?\n`,
+      `ollama is unavailable: nothing listens at 127.0.0.1:${gone.port} (connection refused); is the server running? It is started with ollama serve.\n`,
     )
   })
 

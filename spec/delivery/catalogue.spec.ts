@@ -27,7 +27,9 @@ describe('the entry keeps to the rules of the catalogue', () => {
   })
 
   test('a secret stands below the name of the server, and each template has its parameter', () => {
-    for (const { name, env } of entry.config.secrets) assert.equal(name, `${entry.name}.${env}`)
+    for (const { name, env, required } of entry.config.secrets) {
+      assert.deepEqual([name, required], [`${entry.name}.${env}`, false])
+    }
     const used = entry.config.env.map(({ value }) => /^\{\{genai-gateway\.(\w+)\}\}$/.exec(value)?.[1])
     assert.deepEqual(used, Object.keys(entry.config.parameters.properties))
     for (const { env } of entry.config.secrets) assert.match(read('spec/client.md'), new RegExp(`\`${env}\``))

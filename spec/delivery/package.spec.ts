@@ -7,6 +7,7 @@ import { after, describe, type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { unzipSync } from 'fflate'
 import { bundleOf } from '../../scripts/delivery/bundle.ts'
+import { bundledSbom } from '../../scripts/delivery/sbom.ts'
 import { folderFor } from '../harness/command-line.ts'
 import { callTool, handshake, startGateway } from '../harness/gateway.ts'
 import { at, pointedAt, upstreamFor } from '../harness/scope.ts'
@@ -76,6 +77,22 @@ describe('the package', () => {
     assert.deepEqual(await gateway.end(), { code: 0, signal: null })
   })
 
+  test('installed for all, init makes a block that starts it', { skip: windows }, async (t) => {
+    const folder = folderFor(t)
+    pack(root, folder)
+    npm(folder, 'install', '--offline', '--global', '--prefix', join(folder, 'all'), `./${tarball}`)
+    const command = join(folder, 'all', 'bin', name ?? '')
+    const said = execFileSync(command, ['init', 'windsurf'], {
+      encoding: 'utf8',
+      env: { ...env, HOME: folder },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    const entry = JSON.parse(said).mcpServers['genai-gateway']
+    const gateway = startGateway(entry.env, entry.args, entry.command)
+    t.after(() => gateway.child.kill('SIGKILL'))
+    assert.equal(at((await handshake(gateway)).result, 'serverInfo', 'version'), version)
+  })
+
   test('a plugin finds what it is written with there, with its types', (t) => {
     const folder = installed(t)
     writeFileSync(
@@ -121,6 +138,25 @@ export const provider = definePlugin({
     const there = elsewhere(t)
     assert.equal(sha256(pack(there, folderFor(t))), sha256(pack(root, folderFor(t))))
     assert.equal(sha256(bundleOf(there)), sha256(bundleOf(root)))
+  })
+
+  test('its bill of materials names what is bundled, and none of the tools', () => {
+    const whole = JSON.parse(npm(root, 'sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'))
+    const notices = readFileSync(join(root, 'dist', 'THIRD-PARTY-LICENSES'), 'utf8')
+    const date = new Date(Date.UTC(2030, 0, 1))
+    const text = bundledSbom(whole, name ?? '', notices, date)
+    const { components, dependencies, metadata, serialNumber } = JSON.parse(text)
+    const names: string[] = components.map((component: { name: string }) => component.name)
+    for (const used of ['undici', 'zod', 'pino', 'sonic-boom']) assert.ok(names.includes(used), used)
+    for (const tool of ['typescript', 'esbuild', 'yaml', 'fast-check']) assert.ok(!names.includes(tool), tool)
+    assert.equal(dependencies.length, names.length + 1)
+    assert.deepEqual(
+      [metadata.component.name, metadata.component.version, metadata.timestamp, serialNumber],
+      [name, version, '2030-01-01T00:00:00.000Z', undefined],
+    )
+    const again = JSON.parse(npm(root, 'sbom', '--sbom-format', 'cyclonedx', '--package-lock-only'))
+    assert.equal(bundledSbom(again, name ?? '', notices, date), text)
+    assert.throws(() => bundledSbom(whole, name ?? '', `${notices}\n== left-pad 1.0.0 (MIT)\n`, date), /lock file/)
   })
 
   test('is small', (t) => {

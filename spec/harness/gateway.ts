@@ -37,8 +37,12 @@ export type Gateway = {
 }
 
 /** Starts the built gateway with nothing in its environment but PATH, HOME and what is given. */
-export function startGateway(env: Record<string, string> = {}, command: readonly string[] = [program]): Gateway {
-  const child = spawn(process.execPath, command, {
+export function startGateway(
+  env: Record<string, string> = {},
+  command: readonly string[] = [program],
+  executable: string = process.execPath,
+): Gateway {
+  const child = spawn(executable, command, {
     env: { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '', ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })

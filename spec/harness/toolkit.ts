@@ -15,7 +15,7 @@ export type CatalogueEntry = {
   source: { project: string; commit: string }
   config: {
     description: string
-    secrets: { name: string; env: string; example: string }[]
+    secrets: { name: string; env: string; example: string; required: boolean }[]
     env: { name: string; example: string; value: string }[]
     parameters: { type: string; properties: Record<string, { type: string; description: string }> }
   }

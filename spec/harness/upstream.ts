@@ -20,7 +20,7 @@ export type Upstream = {
 
 export type Answer = (request: Received, response: ServerResponse, number: number) => void | Promise<void>
 
-export async function startUpstream(answer: Answer): Promise<Upstream> {
+export async function startUpstream(answer: Answer, where = { host: '127.0.0.1', port: 0 }): Promise<Upstream> {
   const requests: Received[] = []
   const closings: Promise<void>[] = []
   const sockets = new Set<Socket>()
@@ -47,10 +47,10 @@ export async function startUpstream(answer: Answer): Promise<Upstream> {
     socket.on('close', () => sockets.delete(socket))
     socket.on('error', () => {})
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(where, resolve))
   const { port } = server.address() as AddressInfo
   return {
-    url: `http://127.0.0.1:${port}/v1`,
+    url: `http://${where.host}:${port}/v1`,
     port,
     requests,
     connections: () => opened,

@@ -467,3 +467,26 @@ test('what must not arrive twice is not sent again, nor what has failed on a new
   await assert.rejects(createPool()(plain(dead.url), signal), Fault)
   assert.equal(dead.requests(), 1)
 })
+
+test('chunks that come close together are read together, and none waits for the end', async (t) => {
+  const pieces = Array.from({ length: 60 }, (_, at) => `${at} `)
+  const wire = await startWire(t, (socket) => {
+    socket.setNoDelay(true)
+    socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n')
+    let written = 0
+    // The last piece is not the end: whoever waits for that reads nothing.
+    const timer = setInterval(() => {
+      const piece = pieces[written++]
+      if (piece === undefined) clearInterval(timer)
+      else socket.write(`${piece.length.toString(16)}\r\n${piece}\r\n`)
+    }, 1)
+  })
+  const { body } = await createPool()(get(wire.url), never())
+  const readings: string[] = []
+  for await (const chunk of body) {
+    readings.push(Buffer.from(chunk).toString('utf8'))
+    if (readings.join('').length === pieces.join('').length) break
+  }
+  assert.equal(readings.join(''), pieces.join(''))
+  assert.ok(readings.length > 1 && readings.length < pieces.length - 10, `${readings.length} readings`)
+})

@@ -246,3 +246,18 @@ test('nothing at all is no answer', async () => {
     await assert.rejects(eventsOf(chunks), (fault) => fault instanceof Fault && fault.detail.cause === 'empty')
   }
 })
+
+test('an event that the end cuts off counts where it is the one that ends the answer, and only there', async () => {
+  const isEnd = (data: string) => data === 'end'
+  const whole = bytes('data: a\n\ndata: end')
+  for (let at = 0; at <= whole.length; at++) {
+    const seen: string[] = []
+    for await (const events of readEvents(stream(cut(whole, [at])), isEnd)) seen.push(...events.map(({ data }) => data))
+    assert.deepEqual(seen, ['a', 'end'])
+  }
+  for (const text of ['data: a\n\ndata: en', 'data: a\n\ndata: b', 'data: a\n\ndata: b\n']) {
+    const seen: string[] = []
+    for await (const events of readEvents(stream([bytes(text)]), isEnd)) seen.push(...events.map(({ data }) => data))
+    assert.deepEqual(seen, ['a'])
+  }
+})

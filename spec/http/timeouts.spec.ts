@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { type TestContext, test } from 'node:test'
+import { systemClock } from '../../src/clock.ts'
 import { Fault } from '../../src/errors.ts'
 import type { HttpRequest, HttpResponse, Send } from '../../src/http/message.ts'
 import { createPool } from '../../src/http/pool.ts'
-import { withTimeouts } from '../../src/http/timeouts.ts'
+import { readEvents } from '../../src/http/sse.ts'
+import { withPatience, withTimeouts } from '../../src/http/timeouts.ts'
 import { type Answer, startUpstream, type Upstream } from '../harness/upstream.ts'
 
 /** A provider that has gone silent, told from one that is slow and from a reader that is. */
@@ -192,4 +194,25 @@ test('a request that is over is not timed out afterwards', async () => {
   await textOf(await withTimeouts(send)(request('http://example.com/', 30, 30), never()))
   await sleep(90)
   assert.equal(signals[0]?.aborted, false)
+})
+
+test('a provider that gives nothing but signs of life is given up, and its socket closed', async (t) => {
+  const upstream = await upstreamFor(t, (_, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.write('data: begun\n\n')
+    const dripping = setInterval(() => response.write(': alive\n'), 20)
+    response.on('close', () => clearInterval(dripping))
+  })
+  const response = await withTimeouts(createPool())(request(upstream.url, 5000, 5000), never())
+  const decoded = readEvents(response.body)[Symbol.asyncIterator]()
+  const events = withPatience(decoded, 200, systemClock, (fault) => response.interrupt?.(fault))
+  assert.deepEqual((await events.next()).value, [{ event: undefined, data: 'begun' }])
+  // A reader that takes its time is not waiting.
+  await sleep(300)
+  const startedMs = performance.now()
+  const fault = await faultOf(events.next())
+  assert.deepEqual([fault.code, fault.detail.cause], ['timeout', 'event_idle'])
+  assert.match(fault.message, /0\.2 s.*TIMEOUT/)
+  assert.ok(performance.now() - startedMs >= 190)
+  await upstream.closed(0)
 })

@@ -116,6 +116,19 @@ const calls: [string, string, Json, boolean][] = [
   ['nothing', '', { arguments: {} }, false],
   ['white space', ' \n', { arguments: {} }, false],
   ['broken JSON', '{"x":', { arguments: {}, argumentsText: '{"x":' }, true],
+  [
+    'an integer that no number can hold',
+    '{"id":9007199254740993,"x":[1]}',
+    { arguments: { id: 9007199254740992, x: [1] }, argumentsText: '{"id":9007199254740993,"x":[1]}' },
+    true,
+  ],
+  [
+    'an integer beyond 2^53 that a number can hold',
+    '{"id":9007199254740992}',
+    { arguments: { id: 9007199254740992 } },
+    false,
+  ],
+  ['digits in a string', '{"id":"9007199254740993"}', { arguments: { id: '9007199254740993' } }, false],
   ['a list', '[1]', { arguments: {}, argumentsText: '[1]' }, true],
   ['a name that objects inherit', '{"__proto__":{"a":1}}', { arguments: JSON.parse('{"__proto__":{"a":1}}') }, false],
 ]

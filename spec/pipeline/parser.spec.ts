@@ -361,6 +361,28 @@ for (const [name, spelling, blocks] of spelledThoughts) {
   })
 }
 
+const exact = '{"id":9007199254740993,"more":[-12345678901234567890]}'
+const digits: [string, Record<string, unknown>][] = [
+  ['in argumentsText, which wins', { name: 'f', arguments: { id: 9007199254740992 }, argumentsText: exact }],
+  ['in arguments as text', { name: 'f', arguments: exact }],
+  ['in OpenAI’s spelling', { function: { name: 'f', arguments: exact } }],
+]
+for (const [name, call] of digits) {
+  test(`integers of many digits come through: ${name}`, () => {
+    const [message] = messagesOf([{ role: 'assistant', toolCalls: [{ id: 'c', ...call }] }])
+    const [part] = message?.content ?? []
+    assert.equal(part?.type === 'tool-use' && JSON.stringify(part.arguments), exact)
+  })
+}
+
+test('argumentsText that is no object leaves the arguments as they are', () => {
+  for (const argumentsText of ['{"x":', '[1]', 7]) {
+    const toolCalls = [{ id: 'c', name: 'f', arguments: { a: 1 }, argumentsText }]
+    const [message] = messagesOf([{ role: 'assistant', toolCalls }])
+    assert.deepEqual(message?.content, [{ type: 'tool-use', id: 'c', name: 'f', arguments: { a: 1 } }])
+  }
+})
+
 test('embeddings', () => {
   assert.deepEqual(plain(parseEmbedding({ model: 'e', input: ['a', 'b'], dimensions: 3 })), {
     kind: 'embed',

@@ -462,6 +462,52 @@ test('a refusal that stays a refusal ends after one mending', async () => {
   assert.equal(built.sent.length, 2)
 })
 
+test('parameters refused one after the other are mended in the same call, each once', async () => {
+  const given = { temperature: 1, topP: 0.5, seed: 7, stop: ['x'] }
+  const names = ['seed', 'top_p', 'stop', 'temperature']
+  const built = build((request) => {
+    const param = names.find((name) => Object.hasOwn(bodyOf(request), name))
+    return param ? refusal(400, { message: 'no', param, code: 'unsupported_parameter' }) : fine
+  })
+  const { text, events } = await run(built, ask(given))
+  assert.equal(text, 'Hello')
+  assert.equal(built.sent.length, names.length + 1)
+  const warnings = events.flatMap((event) => (event.type === 'warning' ? [event.message] : []))
+  assert.deepEqual(
+    warnings,
+    names.map((name) => `${name} was left out: one refuses it`),
+  )
+})
+
+test('a parameter that is refused under its new name as well is left out', async () => {
+  const built = build((request) => {
+    const [old, other] = ['max_tokens', 'max_completion_tokens'].map((name) => Object.hasOwn(bodyOf(request), name))
+    if (old)
+      return refusal(400, { message: `Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.` })
+    return other
+      ? refusal(400, { message: `Unsupported parameter: 'max_completion_tokens'. Use 'max_tokens' instead.` })
+      : fine
+  })
+  assert.equal((await run(built, ask({ maxTokens: 5 }))).text, 'Hello')
+  assert.equal(built.sent.length, 3)
+})
+
+test('what two calls are refused at the same time is mended in both', async () => {
+  const both = Promise.withResolvers<void>()
+  const built = build(async (request, number) => {
+    if (!Object.hasOwn(bodyOf(request), 'temperature')) return fine
+    if (number === 1) both.resolve()
+    await both.promise
+    return refusal(400, { message: 'no', param: 'temperature', code: 'unsupported_parameter' })
+  })
+  const answers = await Promise.all([run(built, ask({ temperature: 1 })), run(built, ask({ temperature: 1 }))])
+  assert.deepEqual(
+    answers.map(({ text }) => text),
+    ['Hello', 'Hello'],
+  )
+  assert.equal(built.sent.length, 4)
+})
+
 test('when the time of the call is up, no other route is tried', async () => {
   const over = new AbortController()
   const built = build(() => {

@@ -727,7 +727,7 @@ const lived: { name: string; events: Json[]; text?: string; thoughts?: string; c
     text: 'ab',
   },
   {
-    name: 'deltas of no block, of no kind, and of blocks that nobody knows',
+    name: 'words of a block that was never begun, deltas of no kind, and of blocks that nobody knows',
     events: [
       start(),
       words(7, 'x'),
@@ -740,7 +740,7 @@ const lived: { name: string; events: Json[]; text?: string; thoughts?: string; c
       ending('end_turn'),
       stop,
     ],
-    text: 'a',
+    text: 'xa',
   },
   {
     name: 'a call’s arguments in fragments, the first empty',

@@ -11,8 +11,8 @@ import { listModels } from '../../src/tools/list-models.ts'
 
 type Json = Record<string, unknown>
 
-const completion = (args: Json) => readArguments(createCompletion.input, args)
-const embedding = (args: Json) => readArguments(createEmbedding.input, args)
+const completion = (args: Json) => readArguments(createCompletion.input(), args)
+const embedding = (args: Json) => readArguments(createEmbedding.input(), args)
 
 function refusal(read: () => unknown): string {
   try {
@@ -79,10 +79,10 @@ for (const [given, taken] of embeddings) {
 }
 
 test('a client that fills in every argument sends null for what it has nothing to say about', () => {
-  const all = Object.fromEntries(Object.keys(createCompletion.input.shape).map((name) => [name, null]))
+  const all = Object.fromEntries(Object.keys(createCompletion.input().shape).map((name) => [name, null]))
   assert.deepEqual(completion({ ...all, prompt: 'hi' }), { prompt: 'hi' })
   assert.deepEqual(completion({ prompt: 'hi', max_tokens: null, nonsense: null }), { prompt: 'hi' })
-  assert.deepEqual(readArguments(listModels.input, { provider: null, search: null, refresh: null }), {})
+  assert.deepEqual(readArguments(listModels.input(), { provider: null, search: null, refresh: null }), {})
 })
 
 test('names of members that objects inherit are unknown arguments, and change no object', () => {
@@ -148,7 +148,7 @@ for (const name of [
       /there is no argument/,
     )
     assert.match(
-      refusal(() => readArguments(listModels.input, { [name]: 'https://evil.example.com' })),
+      refusal(() => readArguments(listModels.input(), { [name]: 'https://evil.example.com' })),
       /there is no argument/,
     )
   })
@@ -219,7 +219,12 @@ test('whatever comes, it is taken or refused with a sentence', () => {
       fc.dictionary(
         fc.oneof(
           fc.string({ maxLength: 12 }),
-          fc.constantFrom(...Object.keys(createCompletion.input.shape), '__proto__', 'tool_choice', 'response_format'),
+          fc.constantFrom(
+            ...Object.keys(createCompletion.input().shape),
+            '__proto__',
+            'tool_choice',
+            'response_format',
+          ),
         ),
         fc.jsonValue({ maxDepth: 3 }),
         { maxKeys: 6 },

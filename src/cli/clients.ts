@@ -181,8 +181,8 @@ export function fromContainer(value: string): string {
 /** The container instead of the program, which gets its variables from the client. */
 export function containerLaunch(variables: readonly SetVariable[]): Launch {
   const passed = variables.flatMap(({ name }) => ['-e', name])
-  // On Linux the name is not there by itself.
-  const host = variables.some(({ value = '' }) => value.includes(hostName))
+  // On Linux the name is not there by itself; the image looks for local providers under it.
+  const host = variables.some(({ name, value = '' }) => name === 'PROVIDER_TYPE' || value.includes(hostName))
     ? ['--add-host', `${hostName}:host-gateway`]
     : []
   return { command: 'docker', args: ['run', '-i', '--rm', ...host, ...passed, image] }

@@ -71,7 +71,10 @@ export function unfinishedAnswer(isOfDialect = true): Fault {
 }
 
 /** The whole body as a JSON value. */
-export async function readJson(response: HttpResponse): Promise<unknown> {
+export async function readJson(
+  response: HttpResponse,
+  parseText: (text: string) => unknown = JSON.parse,
+): Promise<unknown> {
   const decoding = createTextDecoding()
   const texts: string[] = []
   let bytes = 0
@@ -88,7 +91,7 @@ export async function readJson(response: HttpResponse): Promise<unknown> {
   const text = texts.join('')
   if (text.trim() === '') throw emptyAnswer()
   try {
-    return JSON.parse(text)
+    return parseText(text)
   } catch {
     const html = /^\s*</.test(text)
     throw new Fault(
@@ -100,8 +103,9 @@ export async function readJson(response: HttpResponse): Promise<unknown> {
 }
 
 /**
- * Tells a whole JSON answer from a stream, by its type or, where that says neither, by its first character. A web page is
- * neither; its body is begun all the same, so that it is also ended.
+ * Tells a whole JSON answer from a stream of events by its first character, whatever its type says: servers and proxies
+ * have been seen to answer each under the other's name. A web page is neither; its body is begun all the same, so that it
+ * is also ended.
  */
 export async function tellWhole({
   headers,
@@ -116,18 +120,31 @@ export async function tellWhole({
       cause: 'bad_content_type',
     })
   }
-  if (type.includes('json') || type.includes('event-stream')) return { whole: type.includes('json'), body }
-  const first = await chunks.next()
-  const begin = first.done ? undefined : Buffer.from(first.value).toString('latin1').trimStart()[0]
-  return { whole: begin === '{', body: putBack(first, chunks) }
+  const begun: Uint8Array[] = []
+  for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
+    begun.push(next.value)
+    const begin = firstCharacter(next.value)
+    if (begin === undefined) continue
+    const isEvents = startsField.test(begin)
+    // What begins like neither is left to the one that its type names, who will say what is wrong with it.
+    return { whole: '{['.includes(begin) || (!isEvents && type.includes('json')), body: putBack(begun, chunks) }
+  }
+  return { whole: type.includes('json'), body: putBack(begun, chunks) }
 }
 
-async function* putBack(
-  first: IteratorResult<Uint8Array>,
-  rest: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
+/** How a line of an event stream begins: data, event, id, retry, or a comment. */
+const startsField = /[deir:]/
+
+/** The first character that is neither white space nor a part of a byte order mark. */
+function firstCharacter(chunk: Uint8Array): string | undefined {
+  const at = chunk.findIndex((byte) => ![0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf].includes(byte))
+  return at === -1 ? undefined : String.fromCharCode(chunk[at] as number)
+}
+
+async function* putBack(begun: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
-    for (let next = first; !next.done; next = await rest.next()) yield next.value
+    yield* begun
+    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value
   } finally {
     await rest.return?.()
   }

@@ -1,4 +1,5 @@
 /** HTTP as values: what a provider wants sent, and what came back. */
+import type { Fault } from '../errors.ts'
 
 export type HttpRequest = {
   method: 'GET' | 'POST'
@@ -20,8 +21,10 @@ export type HttpResponse = {
   status: number
   /** Names in lower case; of a repeated header, the first value. */
   headers: Readonly<Record<string, string>>
-  /** The bytes, chunk by chunk as they came. Ends early only by throwing a Fault. */
+  /** The bytes in the order in which they came. Ends early only by throwing a Fault. */
   body: AsyncIterable<Uint8Array>
+  /** Ends the body with this fault. */
+  interrupt?: (fault: Fault) => void
 }
 
 /** Sends a request and resolves with the head of the response; throws a Fault. */

@@ -10,7 +10,10 @@ const lineFeed = 0x0a
  * Bytes to JSON values, one a line, those of one chunk together: the same values for every way of cutting the same
  * bytes. Blank lines and CRLF are fine. A last line that lacks its end counts if it is whole, and is cut off if not.
  */
-export async function* readLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<readonly unknown[]> {
+export async function* readLines(
+  body: AsyncIterable<Uint8Array>,
+  parseText: (text: string) => unknown = JSON.parse,
+): AsyncGenerator<readonly unknown[]> {
   const pending = createLineBuffer()
   let bytes = 0
 
@@ -22,7 +25,7 @@ export async function* readLines(body: AsyncIterable<Uint8Array>): AsyncGenerato
       // No other character of UTF-8 has the byte of a line feed in it, so that lines are cut before they are decoded.
       let start = 0
       for (let end = chunk.indexOf(lineFeed); end !== -1; end = chunk.indexOf(lineFeed, start)) {
-        const value = parse(pending.complete(chunk.subarray(start, end)))
+        const value = parse(pending.complete(chunk.subarray(start, end)), parseText)
         if (value !== undefined) values.push(value)
         start = end + 1
       }
@@ -35,17 +38,17 @@ export async function* readLines(body: AsyncIterable<Uint8Array>): AsyncGenerato
     if (values.length > 0) yield values
   }
   if (bytes === 0) throw emptyAnswer()
-  const value = parseLast(pending.complete(new Uint8Array()))
+  const value = parseLast(pending.complete(new Uint8Array()), parseText)
   if (value !== undefined) yield [value]
 }
 
 /** A line to its value; undefined for a blank one. */
-function parse(line: Uint8Array): unknown {
+function parse(line: Uint8Array, parseText: (text: string) => unknown): unknown {
   if (!isUtf8(line)) throw badEncoding()
   const text = Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString('utf8').trim()
   if (text === '') return undefined
   try {
-    return JSON.parse(text)
+    return parseText(text)
   } catch {
     const html = text.startsWith('<')
     throw new Fault(
@@ -59,9 +62,9 @@ function parse(line: Uint8Array): unknown {
 }
 
 /** What the end of the stream has cut off says nothing, unless it shows that these were never lines of JSON. */
-function parseLast(line: Uint8Array): unknown {
+function parseLast(line: Uint8Array, parseText: (text: string) => unknown): unknown {
   try {
-    return parse(line)
+    return parse(line, parseText)
   } catch (error) {
     if (error instanceof Fault && error.detail.cause === 'bad_content_type') throw error
     return undefined

@@ -9,6 +9,13 @@ import type { ProxySettings } from './proxy.ts'
 const connectTimeoutMs = 10_000
 /** Bytes of a body that may wait for their reader before the socket is paused. */
 const highWaterBytes = 256 * 1024
+/**
+ * Every waking of a reader costs more than what it reads of a token. The first chunks are handed on as they come; later ones
+ * together, when the reader has had this much rest or this many bytes have gathered.
+ */
+const promptChunks = 16
+const restMs = 10
+const readBytes = 64 * 1024
 /** How long, and for how many bytes, a body nobody reads any more may come to its end, so that its socket can be reused. */
 const lingerMs = 100
 const lingerBytes = 64 * 1024
@@ -149,12 +156,19 @@ type Body = AsyncIterableIterator<Uint8Array> & {
 function createBody(connection: Dispatcher.DispatchController): Body {
   let queue: Uint8Array[] = []
   let queuedBytes = 0
+  let chunks = 0
+  let lastReadMs = Number.NEGATIVE_INFINITY
   let ended = false
   let failure: { fault: unknown } | undefined
+  let ready = false
+  let rest: NodeJS.Timeout | undefined
   let wake: (() => void) | undefined
   let lingering = false
 
   const arrived = () => {
+    clearTimeout(rest)
+    rest = undefined
+    ready = true
     wake?.()
     wake = undefined
   }
@@ -166,8 +180,12 @@ function createBody(connection: Dispatcher.DispatchController): Body {
         return
       }
       queue.push(chunk)
+      chunks += 1
       if (queuedBytes > highWaterBytes) connection.pause()
-      arrived()
+      if (ready) return
+      const waitMs = chunks <= promptChunks || queuedBytes >= readBytes ? 0 : lastReadMs + restMs - performance.now()
+      if (waitMs <= 0) arrived()
+      else rest ??= setTimeout(arrived, waitMs)
     },
     end() {
       ended = true
@@ -178,19 +196,21 @@ function createBody(connection: Dispatcher.DispatchController): Body {
       arrived()
     },
     async next() {
-      for (;;) {
-        const chunk = queue.shift()
-        if (chunk) {
-          queuedBytes -= chunk.length
-          if (connection.paused && queuedBytes < highWaterBytes) connection.resume()
-          return { done: false, value: chunk }
-        }
-        if (failure) throw failure.fault
-        if (ended) return { done: true, value: undefined }
-        await new Promise<void>((resolve) => (wake = resolve))
+      if (!ready) await new Promise<void>((resolve) => (wake = resolve))
+      if (queue.length > 0) {
+        const value = queue.length === 1 ? (queue[0] as Uint8Array) : Buffer.concat(queue)
+        queue = []
+        queuedBytes = 0
+        ready = ended || failure !== undefined
+        lastReadMs = performance.now()
+        if (connection.paused) connection.resume()
+        return { done: false, value }
       }
+      if (failure) throw failure.fault
+      return { done: true, value: undefined }
     },
     async return() {
+      clearTimeout(rest)
       queue = []
       if (!ended && !failure && !lingering) {
         lingering = true

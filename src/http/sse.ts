@@ -9,9 +9,13 @@ const maxStreamBytes = 64 * 1024 * 1024
 
 /**
  * Bytes to server-sent events, those of one chunk together: the same events for every way of cutting the same bytes.
- * An event that the end of the stream cuts off is discarded, as the WHATWG standard has it.
+ * An event that the end of the stream cuts off is discarded, as the WHATWG standard has it, unless it is the one that ends
+ * the answer: behind that, servers have been seen to leave out the blank line.
  */
-export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerator<readonly ServerSentEvent[]> {
+export async function* readEvents(
+  body: AsyncIterable<Uint8Array>,
+  endsAnswer: (data: string) => boolean = () => false,
+): AsyncGenerator<readonly ServerSentEvent[]> {
   let events: ServerSentEvent[] = []
   let tooLarge = false
   const parser = createParser({
@@ -51,4 +55,5 @@ export async function* readEvents(body: AsyncIterable<Uint8Array>): AsyncGenerat
   if (decoding.fault) throw decoding.fault
   // The parser holds back a last carriage return, which might have been half of a line end.
   yield endsInCarriageReturn ? [...rest, ...feed('\n')] : rest
+  yield feed('\n\n').filter(({ data }) => endsAnswer(data))
 }

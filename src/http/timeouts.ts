@@ -33,6 +33,7 @@ export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = s
       firstByte = firstByteBy(Math.max(firstByteMs, lateMs))
       return {
         ...response,
+        interrupt: (fault) => silence.abort(fault),
         body: watched(response.body, firstByte, (onEnd) => clock.timer(idleMs, onEnd), { onIdle, release }),
       }
     } catch (error) {
@@ -40,6 +41,48 @@ export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = s
       throw error
     }
   }
+}
+
+/**
+ * The values of an iterator, none of which may be longer in coming than the time; what is late is told to `onLate`. For
+ * events among bytes: a provider that sends nothing but comments is not silent, and yet says nothing.
+ */
+export function withPatience<T>(
+  values: AsyncIterator<T>,
+  ms: number,
+  clock: Pick<Clock, 'timer'>,
+  onLate: (fault: Fault) => void,
+): AsyncIterator<T> {
+  let waiting = true
+  const patience = clock.timer(ms, () => (waiting ? onLate(lifeless(ms)) : patience.restart()))
+  return {
+    async next() {
+      waiting = true
+      patience.restart()
+      try {
+        const next = await values.next()
+        waiting = false
+        if (next.done) patience.stop()
+        return next
+      } catch (error) {
+        patience.stop()
+        throw error
+      }
+    },
+    async return() {
+      patience.stop()
+      await values.return?.()
+      return { done: true, value: undefined }
+    },
+  }
+}
+
+function lifeless(ms: number): Fault {
+  const what = `gave nothing but signs of life for ${secondsOf(ms)}, ten times its limit for silence`
+  return new Fault('timeout', `it ${what} (TIMEOUT, or the provider's own timeout, moves both)`, {
+    cause: 'event_idle',
+    retryable: true,
+  })
 }
 
 async function* watched(

@@ -1,7 +1,7 @@
 import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { EmbedAsk, Event, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
 import { visible } from '../http/problem.ts'
-import { isObject, nestsDeeperThan } from '../json.ts'
+import { isObject, losesDigits, nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
 /** Events to progress and to the result that the caller sees. */
@@ -14,6 +14,7 @@ export type Completion = {
   reasoningBlocks?: Record<string, unknown>[]
   object?: Record<string, unknown>
   logprobs?: TokenLogprob[]
+  citations?: Citation[]
   toolCalls?: { id: string; name: string; arguments: Record<string, unknown>; argumentsText?: string }[]
   finishReason: FinishReason
   rawFinishReason?: string
@@ -24,6 +25,9 @@ export type Completion = {
   substituted?: readonly Substituted[]
   requestId?: string
 }
+
+/** What the answer rests on: a page by its address, or a document by its title and the words that are cited. */
+type Citation = { url?: string; title?: string; text?: string }
 
 type Answering = { events: AsyncIterable<Event>; now: () => number; streaming: boolean }
 
@@ -36,6 +40,8 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
   const warnings: string[] = []
   const toolCalls: NonNullable<Completion['toolCalls']> = []
   const logprobs: TokenLogprob[] = []
+  const media: ContentBlock[] = []
+  const citations: Citation[] = []
   let served: Served = { type: 'served', provider: '', model: '', attempts: 0 }
   let answeredAs: string | undefined
   let requestId: string | undefined
@@ -85,6 +91,12 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
         case 'logprobs':
           for (const token of event.tokens) logprobs.push(token)
           break
+        case 'citation':
+          citations.push(readCitation(event))
+          break
+        case 'content':
+          media.push(blockOf(event.part))
+          break
         case 'step':
           firstTokenMs ??= elapsed(startedMs, now)
           if (streaming) yield {}
@@ -103,6 +115,7 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
       ...(sealed.length > 0 ? { reasoningBlocks: sealed } : {}),
       ...(object === undefined ? {} : { object }),
       ...(logprobs.length > 0 ? { logprobs } : {}),
+      ...(citations.length > 0 ? { citations } : {}),
       ...(toolCalls.length > 0 ? { toolCalls } : {}),
       finishReason: finish.reason,
       ...(finish.raw === undefined ? {} : { rawFinishReason: wordOf(finish.raw) ?? '' }),
@@ -116,10 +129,34 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
     const content: ContentBlock[] = [{ type: 'text', text }]
     // A client that reads content alone would otherwise not see that tools are wanted.
     if (toolCalls.length > 0) content.push({ type: 'text', text: JSON.stringify({ toolCalls }) })
+    content.push(...media, ...linksOf(citations))
     return { content, structuredContent: completion, ...historyOf(served.met) }
   } catch (error) {
     return formatFault(error, elapsed(startedMs, now), texts.join(''))
   }
+}
+
+/** What an answer holds besides text. */
+export function blockOf(part: Extract<Event, { type: 'content' }>['part']): ContentBlock {
+  const { type, data, mimeType, name } = part
+  return type === 'file'
+    ? { type: 'resource', resource: { uri: `file:///${encodeURIComponent(name ?? 'file')}`, mimeType, blob: data } }
+    : { type, data, mimeType }
+}
+
+export function readCitation({ url, title, text }: Extract<Event, { type: 'citation' }>): Citation {
+  return {
+    ...(url === undefined ? {} : { url }),
+    ...(title === undefined ? {} : { title }),
+    ...(text === undefined ? {} : { text }),
+  }
+}
+
+/** Sources that have an address, as a client shows links. */
+export function linksOf(citations: readonly Citation[]): ContentBlock[] {
+  return citations.flatMap(({ url, title = url }) =>
+    url === undefined || title === undefined ? [] : [{ type: 'resource_link', uri: url, name: title }],
+  )
 }
 
 type Served = Extract<Event, { type: 'served' }>
@@ -144,7 +181,12 @@ function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: st
   try {
     const value: unknown = argumentsText.trim() === '' ? {} : JSON.parse(argumentsText)
     if (isObject(value) && !nestsDeeperThan(value, maxDepth)) {
-      return { id, name, arguments: value as Record<string, unknown> }
+      const call = { id, name, arguments: value as Record<string, unknown> }
+      if (!losesDigits(argumentsText)) return call
+      warnings.push(
+        `the arguments of the call to ${name} hold an integer beyond 2^53; it stands with all its digits in argumentsText`,
+      )
+      return { ...call, argumentsText }
     }
   } catch {
     // Told below: what the model wrote is handed on as it is.

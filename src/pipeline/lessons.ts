@@ -5,8 +5,8 @@ import type { Route } from './router.ts'
 
 /** What models have refused so far: no list of names can know them all, and each is told only once. */
 export type Lessons = {
-  /** Takes note of a refusal; whether the request can be mended by it. */
-  learn(route: Route, fault: Fault, encoded: EncodedRequest, ask: Ask): boolean
+  /** Takes note of what `sent` was refused for; whether `apply` takes it out of the next request. */
+  learn(route: Route, fault: Fault, sent: EncodedRequest, ask: Ask): boolean
   /** The request as this model takes it, with a warning for each change. */
   apply(route: Route, encoded: EncodedRequest, ask: Ask): EncodedRequest
 }
@@ -26,22 +26,25 @@ export function createLessons(): Lessons {
     encoded.json?.[name] !== undefined && !essential.has(name) && !Object.hasOwn(ask.options ?? {}, name)
 
   return {
-    learn(route, { detail: { parameter } }, encoded, ask) {
-      if (!parameter || !isOurs(parameter.name, encoded, ask)) return false
+    learn(route, { detail: { parameter } }, sent, ask) {
+      if (!parameter || !isOurs(parameter.name, sent, ask)) return false
       const known = lessons.get(keyOf(route)) ?? new Map<string, string | undefined>()
-      if (known.has(parameter.name)) return false
+      // Another call has learnt it while this one was under way.
+      if (known.has(parameter.name)) return true
       if (lessons.size >= maxRoutes) lessons.clear()
       lessons.set(keyOf(route), known.set(parameter.name, parameter.replacement))
       return true
     },
     apply(route, encoded, ask) {
-      const known = [...(lessons.get(keyOf(route)) ?? [])].filter(([name]) => isOurs(name, encoded, ask))
-      if (known.length === 0) return encoded
+      const known = lessons.get(keyOf(route)) ?? new Map<string, string | undefined>()
+      const refused = [...known].filter(([name]) => isOurs(name, encoded, ask))
+      if (refused.length === 0) return encoded
       const json = { ...encoded.json }
-      const warnings = known.map(([name, replacement]) => {
-        if (replacement !== undefined) json[replacement] = json[name]
+      const warnings = refused.map(([name, replacement]) => {
+        const renamed = replacement !== undefined && !known.has(replacement)
+        if (renamed) json[replacement] = json[name]
         delete json[name]
-        return replacement === undefined
+        return !renamed
           ? `${name} was left out: ${route.target.model} refuses it`
           : `${name} was sent as ${replacement}: ${route.target.model} refuses the former`
       })

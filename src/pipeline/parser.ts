@@ -1,6 +1,6 @@
 import { Fault } from '../errors.ts'
 import type { ChatAsk, ChatMessage, EmbedAsk, Part, Role, TextAsk, ToolSpec } from '../gateway.ts'
-import { isObject, type Json } from '../json.ts'
+import { isObject, type Json, parseKeepingDigits } from '../json.ts'
 
 /** Tool arguments to asks: what they mean. The tools' schemas have already said that they are well-formed. */
 
@@ -271,10 +271,20 @@ function parseToolUse(call: unknown, where: string): Part {
   const inner = isObject(call['function']) ? call['function'] : call
   const id = required(call['id'], `${where}.id`)
   const name = required(inner['name'], `${where}.name`)
-  const given = inner['input'] ?? inner['arguments'] ?? {}
+  const given = exactArguments(call['argumentsText']) ?? inner['input'] ?? inner['arguments'] ?? {}
   const value = typeof given === 'string' ? parseJson(given.trim() === '' ? '{}' : given, `${where}.arguments`) : given
   if (!isObject(value)) throw invalid(`${where}.arguments must be an object`)
   return { type: 'tool-use', id, name, arguments: value }
+}
+
+/** Arguments as the model wrote them, where they are an object; a result has them only where its value is another. */
+function exactArguments(text: unknown): Loose | undefined {
+  try {
+    const value = typeof text === 'string' ? parseKeepingDigits(text) : undefined
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** A tool in MCP's shape, or in OpenAI's or Anthropic's. */
@@ -324,7 +334,7 @@ function isBase64(data: string): boolean {
 
 function parseJson(value: string, where: string): unknown {
   try {
-    return JSON.parse(value)
+    return parseKeepingDigits(value)
   } catch {
     throw invalid(`${where} is not valid JSON`)
   }

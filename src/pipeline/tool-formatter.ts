@@ -1,6 +1,6 @@
 import type { Event, ToolAsk } from '../gateway.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
-import { elapsed, formatFault } from './formatter.ts'
+import { blockOf, elapsed, formatFault, linksOf, readCitation } from './formatter.ts'
 
 type Answering = { events: AsyncIterable<Event>; now: () => number; streaming: boolean }
 
@@ -12,6 +12,7 @@ export async function* formatToolCall(
   const startedMs = now()
   const texts: string[] = []
   const blocks: ContentBlock[] = []
+  const links: ContentBlock[] = []
   const warnings: string[] = []
   let result: Record<string, unknown> | undefined
   let attempts = 0
@@ -32,6 +33,9 @@ export async function* formatToolCall(
         case 'content':
           blocks.push(blockOf(event.part))
           break
+        case 'citation':
+          links.push(...linksOf([readCitation(event)]))
+          break
         case 'result':
           result = event.value
           break
@@ -45,7 +49,7 @@ export async function* formatToolCall(
     }
     const text = texts.join('') || (blocks.length === 0 ? JSON.stringify(result ?? {}) : '')
     return {
-      content: [...(text === '' ? [] : [{ type: 'text' as const, text }]), ...blocks],
+      content: [...(text === '' ? [] : [{ type: 'text' as const, text }]), ...blocks, ...links],
       structuredContent: {
         provider: ask.provider,
         tool: ask.name,
@@ -57,11 +61,4 @@ export async function* formatToolCall(
   } catch (error) {
     return formatFault(error, elapsed(startedMs, now), texts.join(''))
   }
-}
-
-function blockOf(part: Extract<Event, { type: 'content' }>['part']): ContentBlock {
-  const { type, data, mimeType, name } = part
-  return type === 'file'
-    ? { type: 'resource', resource: { uri: `file:///${encodeURIComponent(name ?? 'file')}`, mimeType, blob: data } }
-    : { type, data, mimeType }
 }

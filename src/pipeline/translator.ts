@@ -5,6 +5,7 @@ import { readErrorText } from '../http/body.ts'
 import type { HttpRequest, Send } from '../http/message.ts'
 import { createPace } from '../http/rate-limit.ts'
 import { createRetryBudget, type RetryBudget, withRetry } from '../http/retry.ts'
+import { withPatience } from '../http/timeouts.ts'
 import type { Dialect, EncodedRequest, Operation, Target } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
 import { createLessons } from './lessons.ts'
@@ -51,7 +52,9 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
       throw await route.provider.preset.dialect.fault(response.status, response.headers, body)
     }
     const decode = (encoded.decode as Operation<Ask>['decode'] | undefined) ?? operationOf(ask, route).decode
-    const events = decode(response, ask)[Symbol.asyncIterator]()
+    const decoded = decode(response, ask)[Symbol.asyncIterator]()
+    const { idleMs } = route.provider.limits
+    const events = withPatience(decoded, 10 * idleMs, clock, (fault) => response.interrupt?.(fault))
     const first: Event[] = encoded.warnings.map((message) => ({ type: 'warning', message }))
     try {
       for (;;) {
@@ -73,25 +76,29 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     const counted = async (encoded: EncodedRequest) => {
       const startedMs = clock.now()
       try {
-        return await attempt(ask, route, lessons.apply(route, encoded, ask), attempted)
+        return await attempt(ask, route, encoded, attempted)
       } catch (error) {
         if (error instanceof Fault) met.push(metBy(error, target, clock.now() - startedMs))
         throw error
       }
     }
     /**
-     * An attempt, and one more if the refusal says what to mend: a key whose file has been replaced since it was read, or
-     * a parameter that this model does not take.
+     * An attempt, and one more for each refusal that says what to mend: a key whose file has been replaced since it was
+     * read, once, and each parameter that this model does not take, which is not sent to it again.
      */
     const mended = async (encoded: EncodedRequest) => {
-      try {
-        return await counted(encoded)
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error
-        const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
-        const rotated = keyRefused && secrets.reread(provider.name)
-        if (!rotated && !lessons.learn(route, error, encoded, ask)) throw error
-        return counted(encoded)
+      let reread = false
+      for (;;) {
+        const sent = lessons.apply(route, encoded, ask)
+        try {
+          return await counted(sent)
+        } catch (error) {
+          if (!(error instanceof Fault)) throw error
+          const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
+          const rotated: boolean = keyRefused && !reread && secrets.reread(provider.name)
+          if (!rotated && !lessons.learn(route, error, sent, ask)) throw error
+          reread ||= rotated
+        }
       }
     }
 

@@ -1,6 +1,6 @@
 import type { Config, PluginSource, ProviderConfig } from '../config.ts'
 import { Fault } from '../errors.ts'
-import type { Ask, Event } from '../gateway.ts'
+import type { Ask, Event, Part } from '../gateway.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { quote } from '../http/problem.ts'
 import type { Logger } from '../log.ts'
@@ -65,7 +65,7 @@ function dialectOf(thread: Thread, { operations, tools }: z.infer<Shapes['descri
   }
   const operation: RemoteOperation = {
     async encode(asked, target) {
-      const encoded = checked(shapes.encoded, await ask('encode', asked, target))
+      const encoded = checked(shapes.encoded, await ask('encode', plain(asked), target))
       assertAtHome(encoded.url, target)
       return encoded as EncodedRequest
     },
@@ -92,7 +92,7 @@ async function* decode(thread: Thread, response: HttpResponse, asked: Ask, shape
   const stream = thread.open(chunks)
   let finished = asked.kind !== 'chat' && asked.kind !== 'text'
   try {
-    await stream.ask('open', { status, headers }, asked)
+    await stream.ask('open', { status, headers }, plain(asked))
     for (let next = await stream.ask('next'); next !== undefined; next = await stream.ask('next')) {
       const event = checked(shapes.event, next) as Event
       finished ||= event.type === 'finish'
@@ -106,6 +106,14 @@ async function* decode(thread: Thread, response: HttpResponse, asked: Ask, shape
     // Not waited for: the thread may have ended over a chunk that the provider has not sent yet.
     chunks.return?.().catch(() => {})
   }
+}
+
+/** An integer that keeps all its digits is a thing that only its own thread can write: a plugin is given a number. */
+function plain(asked: Ask): Ask {
+  if (asked.kind !== 'chat') return asked
+  const numbers = (part: Part): Part =>
+    part.type === 'tool-use' ? { ...part, arguments: JSON.parse(JSON.stringify(part.arguments)) } : part
+  return { ...asked, messages: asked.messages.map(({ role, content }) => ({ role, content: content.map(numbers) })) }
 }
 
 /** A plugin decides what is sent to its provider, and nowhere else. */

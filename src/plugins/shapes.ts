@@ -57,6 +57,12 @@ export function createShapes() {
       type: z.literal('content'),
       part: z.object({ type: z.enum(['image', 'audio', 'file']), data: text, mimeType: text, name: maybe }),
     }),
+    z.object({
+      type: z.literal('citation'),
+      url: z.optional(z.url({ protocol: /^https?$/ })),
+      title: maybe,
+      text: maybe,
+    }),
     z.object({ type: z.literal('result'), value: json }),
     z.object({ type: z.literal('step') }),
     z.object({ type: z.literal('embedding'), index, embedding: z.union([text, z.array(z.number())]) }),

@@ -1,10 +1,11 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { readJson, tellWhole, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, quote, readProblem, requestIdOf } from '../http/problem.ts'
-import { readEvents } from '../http/sse.ts'
-import { countOf, isObject, type Json } from './json.ts'
+import { readEvents, type ServerSentEvent } from '../http/sse.ts'
+import { createCitations } from './citations.ts'
+import { countOf, isObject, type Json, parseKeepingDigits } from './json.ts'
 
 const maxBlocks = 1024
 
@@ -21,6 +22,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   const blocks: Block[] = []
   const byIndex = new Map<number, Block>()
   const counts: Json = {}
+  const citations = createCitations()
   let announced = false
   let stopReason: string | undefined
   let stopDetails: unknown
@@ -61,7 +63,18 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     // A beginning that is repeated is the same block; another call of a tool is not, whatever its index.
     if (known && known.type === block.type && known.id === block.id) blocks[blocks.indexOf(known)] = block
     else blocks.push(block)
+    if (block.type.endsWith('_tool_result')) yield* found(content['content'])
     yield* append(block, content)
+  }
+
+  /** What a tool of the server's own has found, or why it has found nothing. */
+  function* found(content: unknown): Generator<Event> {
+    for (const page of Array.isArray(content) ? content : [content]) {
+      citations.find(page)
+      const code = isObject(page) ? page['error_code'] : undefined
+      if (typeof code === 'string')
+        yield { type: 'warning', message: `a tool of the provider’s failed: ${quote(code)}` }
+    }
   }
 
   /** Text stands outside of what it comes in: servers have been seen to write it into a call that they had not closed. */
@@ -73,12 +86,19 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       yield { type: 'reasoning-delta', text: thinking }
     }
     if (isText(partial_json)) pieces.push(partial_json)
+    if (Array.isArray(delta['citations'])) for (const one of delta['citations']) citations.cite(one)
+    citations.cite(delta['citation'])
     if (isText(delta['signature'])) signature.push(delta['signature'])
   }
 
   function* extend(index: number, delta: unknown): Generator<Event> {
-    const block = byIndex.get(index)
-    if (block && isObject(delta)) yield* append(block, delta)
+    if (!isObject(delta)) return
+    // Words need no beginning; of a call, it has the name.
+    if (!byIndex.has(index)) {
+      if (isText(delta['partial_json'])) throw badPiece()
+      yield* open(index, { type: isText(delta['thinking']) || isText(delta['signature']) ? 'thinking' : 'text' })
+    }
+    yield* append(byIndex.get(index) as Block, delta)
   }
 
   function* read(event: unknown): Generator<Event> {
@@ -104,9 +124,16 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     }
   }
 
+  function* readAll(events: readonly ServerSentEvent[]): Generator<Event> {
+    for (const { data } of events) {
+      yield* read(parsed(data))
+      if (stopped) return
+    }
+  }
+
   const { whole, body } = await tellWhole(response)
   if (whole) {
-    const message = await readJson({ ...response, body })
+    const message = await readJson({ ...response, body }, parseKeepingDigits)
     if (!isObject(message) || message['type'] === 'error' || message['error']) {
       throw faultOfProblem(readProblem(message), headers)
     }
@@ -116,11 +143,9 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     end(message)
     stopped = stopReason !== undefined
   } else {
-    stream: for await (const events of readEvents(body)) {
-      for (const { data } of events) {
-        yield* read(parsed(data))
-        if (stopped) break stream
-      }
+    for await (const events of readEvents(body, isStop)) {
+      for (const event of joined(readAll(events))) yield event
+      if (stopped) break
     }
   }
   if (!stopped) {
@@ -128,6 +153,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
   }
   yield* finished(blocks)
   yield* explained(stopDetails)
+  yield* citations.all()
   if (Object.keys(counts).length > 0) yield { type: 'usage', usage: usageOf(counts) }
   yield { type: 'finish', reason: finishReasonOf(stopReason, blocks), raw: stopReason }
 }
@@ -195,9 +221,13 @@ function isText(value: unknown): value is string {
   return typeof value === 'string' && value !== ''
 }
 
+function isStop(data: string): boolean {
+  return /^\s*\{\s*"type"\s*:\s*"message_stop"\s*\}\s*$/.test(data)
+}
+
 function parsed(data: string): unknown {
   try {
-    return JSON.parse(data)
+    return parseKeepingDigits(data)
   } catch {
     throw badPiece()
   }

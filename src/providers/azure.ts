@@ -19,8 +19,10 @@ export const azure: Provider = {
   chat: {
     encode: (ask, target) =>
       relocatedResponses(ask, target) ?? relocated(chat.encode, ask, target, limitFor(target, ask.maxTokens)),
-    decode: (response) =>
-      decodeStream(response, (choice, calls) => [...filterWarnings(choice), ...readChatChoice(choice, calls)]),
+    decode: (response, { options }) =>
+      decodeStream(response, (choice, calls) => [...filterWarnings(choice), ...readChatChoice(choice, calls)], {
+        options,
+      }),
   },
   text: {
     encode: (ask, target) => relocated(text.encode, ask, datedOnly(target)),

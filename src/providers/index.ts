@@ -24,6 +24,8 @@ export type Preset<Spoken = Dialect> = {
   foreignPath?: RegExp
   /** Runs on the user's own machine: slow to begin, and simply not running is its commonest fault. */
   local: boolean
+  /** The command that starts it there. */
+  startedBy?: string
 }
 
 /** A port that one program is known by, on this machine or in a private network. */
@@ -91,6 +93,7 @@ export const presets: Readonly<Record<string, Preset<Provider>>> = {
     isAt: nearby(11434),
     foreignPath: /\/(?:v1|api)$/,
     local: true,
+    startedBy: 'ollama serve',
   },
   lmstudio: {
     dialect: lmstudio,
@@ -100,6 +103,7 @@ export const presets: Readonly<Record<string, Preset<Provider>>> = {
     needsKey: false,
     isAt: nearby(1234),
     local: true,
+    startedBy: 'lms server start',
   },
   openrouter: alike('OPENROUTER', 'https://openrouter.ai/api/v1', { thoughts: ['reasoning_details'] }),
   groq: alike('GROQ', 'https://api.groq.com/openai/v1'),

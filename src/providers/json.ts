@@ -1,6 +1,6 @@
-import { isObject, type Json } from '../json.ts'
+import { isObject, type Json, parseKeepingDigits } from '../json.ts'
 
-export { isObject, type Json }
+export { isObject, type Json, parseKeepingDigits }
 
 /** Narrow readers for JSON that a server sent: what is not of the expected type counts as absent. */
 

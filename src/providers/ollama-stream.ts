@@ -1,10 +1,10 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { readJson, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { readLines } from '../http/ndjson.ts'
 import { requestIdOf } from '../http/problem.ts'
-import { countOf, isObject, type Json } from './json.ts'
+import { countOf, isObject, type Json, parseKeepingDigits } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
 import { faultOfLine } from './ollama-faults.ts'
 
@@ -43,21 +43,46 @@ export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Even
     yield finishOf(typeof raw === 'string' ? raw : undefined, calls > 0)
   }
 
+  function* readAll(lines: readonly unknown[]): Generator<Event> {
+    for (const line of lines) {
+      yield* read(line)
+      if (done) return
+    }
+  }
+
   let isOfDialect = true
   if ((headers['content-type'] ?? '').includes('application/json')) {
-    const answer = await readJson(response)
-    yield* read(answer)
-    isOfDialect = isObject(answer) && ('message' in answer || 'response' in answer)
+    const lines = (await readJson(response, parseLines)) as unknown[]
+    isOfDialect = lines.some((line) => isObject(line) && ('message' in line || 'response' in line))
+    yield* readAll(lines)
   } else {
-    stream: for await (const lines of readLines(response.body)) {
-      for (const line of lines) {
-        yield* read(line)
-        if (done) break stream
-      }
+    for await (const lines of readLines(response.body, parseKeepingDigits)) {
+      for (const event of joined(readAll(lines))) yield event
+      if (done) break
     }
   }
   if (!done) {
     throw unfinishedAnswer(isOfDialect)
+  }
+}
+
+/** One value, or, from a proxy that calls them one, lines of which the end of the body may have cut the last. */
+function parseLines(text: string): unknown[] {
+  try {
+    return [parseKeepingDigits(text)]
+  } catch (error) {
+    const lines = text.split('\n').filter((line) => line.trim() !== '')
+    if (lines.length < 2) throw error
+    const last = lines.pop() as string
+    return [...lines.map(parseKeepingDigits), ...lastOf(last)]
+  }
+}
+
+function lastOf(line: string): unknown[] {
+  try {
+    return [parseKeepingDigits(line)]
+  } catch {
+    return []
   }
 }
 

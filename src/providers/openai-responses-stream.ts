@@ -1,9 +1,10 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, type Problem, readProblem, requestIdOf } from '../http/problem.ts'
-import { readEvents } from '../http/sse.ts'
+import { readEvents, type ServerSentEvent } from '../http/sse.ts'
+import { createCitations } from './citations.ts'
 import { countOf, isObject, type Json } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
 import { readUsage } from './openai-usage.ts'
@@ -24,8 +25,12 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   const { headers } = response
   const calls = new Set<string>()
   const sealed = new Set<unknown>()
+  const citations = createCitations()
   /** Calls may be finished in another order than the one in which they stand in the answer. */
   const finished: { place: number; call: Json }[] = []
+  /** Calls and words by the item that they are of, for servers that repeat neither at its end nor at the answer's. */
+  const begun = new Map<unknown, { place: number; call: Json; pieces: string[] }>()
+  const spoken = new Set<string>()
   let announced = false
   let named = false
   let sawText = false
@@ -34,6 +39,7 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   let sequence = 0
   let status: string | undefined
   let whole: Json | undefined
+  let done = false
 
   function* announce(body: unknown): Generator<Event> {
     const model = isObject(body) && typeof body['model'] === 'string' ? body['model'] : ''
@@ -56,9 +62,16 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     yield { type: 'reasoning-delta', text: piece }
   }
 
+  /** The sources of a message, and the pages that a search has found. */
+  function citeFrom({ content, action }: Json): void {
+    for (const part of objectsOf(content)) for (const one of objectsOf(part['annotations'])) citations.cite(one)
+    if (isObject(action)) for (const page of objectsOf(action['sources'])) citations.find(page)
+  }
+
   /** What an item holds that does not come in pieces. */
   function* item(one: unknown): Generator<Event> {
     if (!isObject(one)) return
+    citeFrom(one)
     if (isCall(one)) {
       const call = readCall(one, calls.size)
       if (calls.has(call.key)) return
@@ -78,8 +91,26 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
       case 'response.in_progress':
         return yield* announce(event['response'])
       case 'response.output_text.delta':
+        spoken.add(partOf(event))
         yield* text(event['delta'])
         return yield* readLogprobs(event['logprobs'])
+      case 'response.output_text.done':
+        if (spoken.has(partOf(event))) return
+        spoken.add(partOf(event))
+        return yield* text(event['text'])
+      case 'response.output_item.added':
+        if (isCall(event['item'])) begun.set(keyOf(event), { place: placeOf(event), call: event['item'], pieces: [] })
+        return
+      case 'response.function_call_arguments.delta':
+        if (typeof event['delta'] === 'string') begun.get(keyOf(event))?.pieces.push(event['delta'])
+        return
+      case 'response.function_call_arguments.done': {
+        const unfinished = begun.get(keyOf(event))
+        if (unfinished && typeof event['arguments'] === 'string') unfinished.pieces = [event['arguments']]
+        return
+      }
+      case 'response.output_text.annotation.added':
+        return citations.cite(event['annotation'])
       case 'response.refusal.delta':
         refused = true
         return yield* text(event['delta'])
@@ -91,7 +122,8 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
         return yield* thought(event['delta'])
       case 'response.output_item.done':
         if (!isCall(event['item'])) return yield* item(event['item'])
-        finished.push({ place: countOf(event['output_index']) ?? 0, call: event['item'] })
+        begun.delete(keyOf(event))
+        finished.push({ place: placeOf(event), call: event['item'] })
         return
       case 'error':
         throw faultOf(readProblem(event), headers)
@@ -125,6 +157,22 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     }
   }
 
+  function* readAll(events: readonly ServerSentEvent[]): Generator<Event> {
+    for (const { event: name, data } of events) {
+      done = data.startsWith('[DONE]')
+      if (done) return
+      const event = parsed(data)
+      const number = event['sequence_number']
+      // A proxy that took up a broken connection again repeats events. Servers that do not count send 0 throughout.
+      if (typeof number === 'number' && number > 0) {
+        if (number <= sequence) continue
+        sequence = number
+      }
+      yield* read(event, event['type'] ?? name)
+      if (whole) return
+    }
+  }
+
   const told = await tellWhole(response)
   if (told.whole) {
     const answer = await readJson({ ...response, body: told.body })
@@ -132,19 +180,9 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     whole = answer
     status = typeof answer['status'] === 'string' ? answer['status'] : 'completed'
   } else {
-    stream: for await (const events of readEvents(told.body)) {
-      for (const { event: name, data } of events) {
-        if (data.startsWith('[DONE]')) break stream
-        const event = parsed(data)
-        const number = event['sequence_number']
-        // A proxy that took up a broken connection again repeats events. Servers that do not count send 0 throughout.
-        if (typeof number === 'number' && number > 0) {
-          if (number <= sequence) continue
-          sequence = number
-        }
-        yield* read(event, event['type'] ?? name)
-        if (whole) break stream
-      }
+    for await (const events of readEvents(told.body, isEnding)) {
+      for (const event of joined(readAll(events))) yield event
+      if (done || whole) break
     }
   }
   if (!whole) {
@@ -156,10 +194,27 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   }
   yield* announce(whole)
   yield* rest(Array.isArray(whole['output']) ? whole['output'] : [])
+  for (const { place, call, pieces } of begun.values()) {
+    finished.push({ place, call: pieces.length > 0 ? { ...call, arguments: pieces.join('') } : call })
+  }
   for (const { call } of finished.sort((left, right) => left.place - right.place)) yield* item(call)
+  yield* citations.all()
   const usage = usageOf(whole['usage'])
   if (usage) yield { type: 'usage', usage }
   yield finishOf(whole, status, refused ? 'refusal' : calls.size > 0 ? 'toolCalls' : 'stop')
+}
+
+/** Where an item stands in the answer. Ids have been seen to change from event to event. */
+function placeOf({ output_index }: Json): number {
+  return countOf(output_index) ?? 0
+}
+
+function keyOf({ output_index, item_id, item }: Json): unknown {
+  return countOf(output_index) ?? item_id ?? (isObject(item) ? item['id'] : undefined)
+}
+
+function partOf(event: Json): string {
+  return `${String(keyOf(event))} ${countOf(event['content_index']) ?? 0}`
 }
 
 function isCall(item: unknown): item is Json {
@@ -219,14 +274,24 @@ function objectsOf(value: unknown): Json[] {
   return Array.isArray(value) ? value.filter(isObject) : []
 }
 
+function isEnding(data: string): boolean {
+  const { type } = objectIn(data) ?? {}
+  return typeof type === 'string' && Object.hasOwn(endings, type)
+}
+
 function parsed(data: string): Json {
+  const value = objectIn(data)
+  if (value) return value
+  throw badPiece()
+}
+
+function objectIn(data: string): Json | undefined {
   try {
     const value: unknown = JSON.parse(data)
-    if (isObject(value)) return value
+    return isObject(value) ? value : undefined
   } catch {
-    // Said below.
+    return undefined
   }
-  throw badPiece()
 }
 
 function badPiece(): Fault {

@@ -1,16 +1,22 @@
 import { Fault } from '../errors.ts'
-import type { Event, FinishReason, Usage } from '../gateway.ts'
+import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
 import { emptyAnswer, readJson, tellWhole, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
-import { readEvents } from '../http/sse.ts'
-import { isObject, type Json } from './json.ts'
+import { readEvents, type ServerSentEvent } from '../http/sse.ts'
+import { createCitations } from './citations.ts'
+import { isObject, type Json, parseKeepingDigits } from './json.ts'
 import { readLogprobs } from './logprobs.ts'
-import { createThoughts, isSignature, type ThoughtForm, wordsOf } from './openai-thoughts.ts'
+import { createThoughts, type ThoughtForm, wordsOf } from './openai-thoughts.ts'
+import { createToolCalls, type ToolCalls } from './openai-tool-calls.ts'
 import { readUsage } from './openai-usage.ts'
+import { createSound } from './spoken-answer.ts'
 
 /** What one choice of one chunk, or of a whole answer, brings. */
 type ChoiceReader = (choice: Json, calls: ToolCalls) => Event[]
+
+/** What the request lets expect of its answer. */
+type Expected = { thoughts?: readonly ThoughtForm[]; options?: Readonly<Json> | undefined }
 
 /**
  * A streamed answer, or a whole one from a server that does not stream. It is complete with `[DONE]` or with a finish
@@ -19,11 +25,14 @@ type ChoiceReader = (choice: Json, calls: ToolCalls) => Event[]
 export async function* decodeStream(
   response: HttpResponse,
   readChoice: ChoiceReader,
-  forms: readonly ThoughtForm[] = [],
+  { thoughts: forms = [], options }: Expected = {},
 ): AsyncGenerator<Event> {
   const { headers } = response
   const calls = createToolCalls()
   const thoughts = createThoughts(forms)
+  const citations = createCitations()
+  const sound = createSound(options)
+  const pictures: Event[] = []
   let announced = false
   let finish: string | undefined
   let refused = false
@@ -70,55 +79,80 @@ export async function* decodeStream(
       const message = messageOf(choice)
       if (isObject(message)) {
         thoughts.add(message)
+        for (const annotation of listOf(message['annotations'])) citations.cite(annotation)
+        for (const picture of listOf(message['images'])) pictures.push(...readPicture(picture))
+        const said = sound.add(message['audio'])
+        sawText ||= said !== ''
+        if (said !== '') yield { type: 'text-delta', text: said }
         refused ||= Boolean(message['refusal'])
       }
       // Servers have been seen to write an empty reason where there is none yet.
       if (typeof choice['finish_reason'] === 'string' && choice['finish_reason'] !== '')
         finish = choice['finish_reason']
     }
+    for (const source of listOf(chunk['citations'])) citations.cite(source)
+    for (const page of listOf(chunk['search_results'])) citations.cite(page)
     if (isObject(chunk['x_groq'])) count(chunk['x_groq']['usage'])
     count(chunk['usage'])
   }
 
+  function* readAll(events: readonly ServerSentEvent[]): Generator<Event> {
+    for (const { event, data } of events) {
+      done = data.startsWith('[DONE]')
+      if (done) return
+      // Sent to keep the connection open.
+      if (data.trim() === '') continue
+      const chunk = parseChunk(data)
+      if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
+      yield* read(chunk)
+    }
+  }
+
   const { whole, body } = await tellWhole(response)
   if (whole) {
-    const answer = await readJson({ ...response, body })
+    const answer = await readJson({ ...response, body }, parseKeepingDigits)
     yield* read(answer)
     done = isObject(answer) && Array.isArray(answer['choices'])
   } else {
-    stream: for await (const events of readEvents(body)) {
-      for (const { event, data } of events) {
-        if (data.startsWith('[DONE]')) {
-          done = true
-          break stream
-        }
-        // Sent to keep the connection open.
-        if (data.trim() === '') continue
-        const chunk = parseChunk(data)
-        if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
-        yield* read(chunk)
-      }
+    for await (const events of readEvents(body, (data) => data.trim() === '[DONE]')) {
+      for (const event of joined(readAll(events))) yield event
+      if (done) break
     }
   }
   if (!done && finish === undefined) {
     throw unfinishedAnswer(!whole)
   }
   const toolCalls = calls.all()
-  if (finish === undefined && !sawText && toolCalls.length === 0) {
+  if (finish === undefined && !sawText && toolCalls.length === 0 && pictures.length === 0) {
     throw emptyAnswer()
   }
   yield* thoughts.blocks(calls.signatures())
   yield* toolCalls
+  yield* pictures
+  yield* sound.events()
+  yield* citations.all()
   if (usage) yield { type: 'usage', usage }
   yield { type: 'finish', reason: finishReasonOf(finish, toolCalls.length > 0, refused), raw: finish }
 }
 
 function parseChunk(data: string): unknown {
   try {
-    return JSON.parse(data)
+    return parseKeepingDigits(data)
   } catch {
     throw new Fault('invalid_response', 'a piece of the answer is not valid JSON', { cause: 'bad_json' })
   }
+}
+
+function listOf(value: unknown): unknown[] {
+  return Array.isArray(value) ? value : []
+}
+
+/** A picture that a model has drawn, as OpenRouter hands it on. */
+function readPicture(picture: unknown): Event[] {
+  const image = isObject(picture) ? picture['image_url'] : undefined
+  const url = isObject(image) ? image['url'] : undefined
+  const [, mimeType, data] = (typeof url === 'string' && /^data:(image\/[\w.+-]+);base64,(.+)$/s.exec(url)) || []
+  return mimeType && data ? [{ type: 'content', part: { type: 'image', data, mimeType } }] : []
 }
 
 function messageOf(choice: Json): unknown {
@@ -158,106 +192,6 @@ function readContent(part: unknown): Event[] {
 
 export function readTextChoice(choice: Json): Event[] {
   return [...readContent(choice['text']), ...readLogprobs(choice['logprobs'])]
-}
-
-type ToolCalls = {
-  add(fragment: unknown): void
-  all(): Extract<Event, { type: 'tool-call' }>[]
-  /** Gemini's seals of the thoughts behind calls, by the ids of the calls. */
-  signatures(): ReadonlyMap<string, Json>
-}
-
-const maxToolCalls = 1024
-
-/**
- * Gathers tool calls from fragments, by index. Servers have been seen to give all calls one index, or none: then a name
- * with a new id begins a new call, and without ids a name behind arguments does, or, where there is an index, behind whole
- * ones. Others give every fragment a new id.
- */
-export function createToolCalls(): ToolCalls {
-  type Call = { index: number | undefined; id: string; name: string; pieces: string[]; signature?: Json }
-  const calls: Call[] = []
-  const byIndex = new Map<number | undefined, Call>()
-  const begin = (index: number | undefined): Call => {
-    if (calls.length >= maxToolCalls) throw impossibleIndex()
-    const call = { index, id: '', name: '', pieces: [] }
-    calls.push(call)
-    byIndex.set(index, call)
-    return call
-  }
-  return {
-    add(fragment) {
-      if (!isObject(fragment)) return
-      const { id } = fragment
-      const index = readIndex(fragment['index'])
-      const { name, piece } = readCalled(fragment)
-      const known = index === undefined ? calls.at(-1) : byIndex.get(index)
-      const isNamed = typeof name === 'string' && name !== ''
-      const isOther =
-        isNamed &&
-        (typeof id === 'string' && id !== ''
-          ? known !== undefined && known.id !== '' && known.id !== id
-          : index === undefined
-            ? (known?.pieces.length ?? 0) > 0
-            : isWhole(known?.pieces ?? []))
-      const call = known && !isOther ? known : begin(index)
-      if (typeof id === 'string') call.id ||= id
-      if (isNamed) call.name = name
-      if (typeof piece === 'string' && piece !== '') call.pieces.push(piece)
-      else if (isObject(piece)) call.pieces.push(JSON.stringify(piece))
-      if (isSignature(fragment['extra_content'])) call.signature = fragment['extra_content']
-    },
-    all: () =>
-      inOrder(calls).map((call, position) => ({
-        type: 'tool-call',
-        id: idOf(call, position),
-        name: call.name,
-        argumentsText: call.pieces.join(''),
-      })),
-    signatures: () =>
-      new Map(
-        inOrder(calls).flatMap((call, position) =>
-          call.signature ? [[idOf(call, position), call.signature] as const] : [],
-        ),
-      ),
-  }
-}
-
-function idOf({ id }: { id: string }, position: number): string {
-  return id || `call_${position}`
-}
-
-/** Whether the arguments have come in one piece, to which nothing can be added. */
-function isWhole([piece = '', ...more]: readonly string[]): boolean {
-  if (more.length > 0 || !piece.trimEnd().endsWith('}')) return false
-  try {
-    return isObject(JSON.parse(piece))
-  } catch {
-    return false
-  }
-}
-
-/** What is called, and with what: of a custom tool, the model writes no arguments but a free text. */
-function readCalled({ function: called, custom }: Json): { name?: unknown; piece?: unknown } {
-  if (isObject(called)) return { name: called['name'], piece: called['arguments'] }
-  return isObject(custom) ? { name: custom['name'], piece: custom['input'] } : {}
-}
-
-function readIndex(told: unknown): number | undefined {
-  if (told === undefined || told === null) return undefined
-  if (!Number.isSafeInteger(told) || (told as number) < 0) throw impossibleIndex()
-  return told as number
-}
-
-/** An index is a place in the list of calls; where calls share one or have none, they stay as they came. */
-function inOrder<Call extends { index: number | undefined }>(calls: readonly Call[]): readonly Call[] {
-  const places = new Set(calls.map(({ index }) => index))
-  if (places.has(undefined) || places.size < calls.length) return calls
-  return calls.toSorted((left, right) => (left.index ?? 0) - (right.index ?? 0))
-}
-
-function impossibleIndex(): Fault {
-  return new Fault('invalid_response', 'a tool call of the answer has an impossible index', { cause: 'bad_index' })
 }
 
 const finishReasonsByName: Readonly<Record<string, FinishReason>> = {

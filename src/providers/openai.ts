@@ -23,13 +23,12 @@ export function alikeBut({ thoughts = [] }: Peculiarities): Provider {
     ...openaiAlike,
     chat: {
       encode: (ask, target) => encodeChat(ask, target, thoughts),
-      decode: (response, { tools = [] }) =>
-        // A plain text of thoughts is wanted back only where tools are called.
-        decodeStream(
-          response,
-          readChatChoice,
-          thoughts.filter((form) => form !== 'reasoning_content' || tools.length > 0),
-        ),
+      decode: (response, { tools = [], options }) =>
+        decodeStream(response, readChatChoice, {
+          // A plain text of thoughts is wanted back only where tools are called.
+          thoughts: thoughts.filter((form) => form !== 'reasoning_content' || tools.length > 0),
+          options,
+        }),
     },
   }
 }
@@ -43,7 +42,7 @@ export const openaiAlike = {
   fault: faultOfStatus,
   chat: {
     encode: (ask, target) => encodeChat(ask, target),
-    decode: (response) => decodeStream(response, readChatChoice),
+    decode: (response, { options }) => decodeStream(response, readChatChoice, { options }),
   },
   text: { encode: encodeText, decode: (response) => decodeStream(response, readTextChoice) },
   embed: {

@@ -23,10 +23,17 @@ export async function* decodeResult(response: HttpResponse): AsyncGenerator<Even
   yield { type: 'result', value: await readResult(response) }
 }
 
-/** For a tool that lets a model answer: its words, what they cost, and whether they are all. */
+/** For a tool that lets a model answer: its words, what they rest on, what they cost, and whether they are all. */
 export async function* asResult(events: AsyncIterable<Event>): AsyncGenerator<Event> {
+  const citations: Json[] = []
   for await (const event of events) {
-    if (event.type === 'usage') yield { type: 'result', value: { usage: event.usage } }
+    if (event.type === 'citation') {
+      const { type: _, ...citation } = event
+      citations.push(citation)
+    }
+    if (event.type === 'usage') {
+      yield { type: 'result', value: { ...(citations.length > 0 ? { citations } : {}), usage: event.usage } }
+    }
     if (event.type === 'finish' && event.reason !== 'stop') {
       yield { type: 'warning', message: `the answer is not whole: it ended by ${event.raw ?? event.reason}` }
     }

@@ -14,28 +14,32 @@ export const callTool = {
   title: 'Call provider tool',
   description:
     "Runs a tool of a provider's own, such as moderation, image generation, web search or token counting. Without tool it lists them.",
-  input: z.strictObject({
-    provider: z.optional(z.string().check(z.describe('Whose tool; default: the first that has it'))),
-    tool: z.optional(z.string().check(z.describe('Which tool; none lists them all with their schemas'))),
-    arguments: z.optional(z.looseObject({}).check(z.describe("The tool's arguments"))),
-  }),
-  output: z.strictObject({
-    provider: z.optional(z.string()),
-    tool: z.optional(z.string()),
-    result: z.optional(z.looseObject({})),
-    warnings: z.optional(z.array(z.string())),
-    attempts: z.optional(z.number()),
-    tools: z.optional(
-      z.array(
-        z.strictObject({
-          provider: z.string(),
-          name: z.string(),
-          description: z.string(),
-          inputSchema: z.looseObject({}),
-        }),
+  input: z.lazily(() =>
+    z.strictObject({
+      provider: z.optional(z.string().check(z.describe('Whose tool; default: the first that has it'))),
+      tool: z.optional(z.string().check(z.describe('Which tool; none lists them all with their schemas'))),
+      arguments: z.optional(z.looseObject({}).check(z.describe("The tool's arguments"))),
+    }),
+  ),
+  output: z.lazily(() =>
+    z.strictObject({
+      provider: z.optional(z.string()),
+      tool: z.optional(z.string()),
+      result: z.optional(z.looseObject({})),
+      warnings: z.optional(z.array(z.string())),
+      attempts: z.optional(z.number()),
+      tools: z.optional(
+        z.array(
+          z.strictObject({
+            provider: z.string(),
+            name: z.string(),
+            description: z.string(),
+            inputSchema: z.looseObject({}),
+          }),
+        ),
       ),
-    ),
-  }),
+    }),
+  ),
   annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: true },
 } satisfies ToolDefinition
 

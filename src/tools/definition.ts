@@ -9,8 +9,8 @@ export type ToolDefinition<I extends z.ZodMiniObject = z.ZodMiniObject> = {
   name: string
   title: string
   description: string
-  input: I
-  output: z.ZodMiniObject
+  input: () => I
+  output: () => z.ZodMiniObject
   annotations: Record<string, boolean>
 }
 
@@ -26,7 +26,7 @@ export function bindTool<I extends z.ZodMiniObject>(
     name: definition.name,
     run(args, call) {
       try {
-        return run(readArguments(definition.input, args), call)
+        return run(readArguments(definition.input(), args), call)
       } catch (error) {
         return finished(formatFault(error, 0))
       }
@@ -45,8 +45,8 @@ export function declarationOf({ input, output, ...rest }: ToolDefinition): ToolD
     name: rest.name,
     title: rest.title,
     description: rest.description,
-    inputSchema: jsonSchemaOf(input),
-    outputSchema: jsonSchemaOf(output),
+    inputSchema: jsonSchemaOf(input()),
+    outputSchema: jsonSchemaOf(output()),
     annotations: rest.annotations,
   }
 }

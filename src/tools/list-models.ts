@@ -14,30 +14,34 @@ export const listModels = {
   title: 'List models',
   description:
     'Lists the models that can be used, with the provider of each. A provider that is down is named in unavailable.',
-  input: z.strictObject({
-    provider: text('Only this provider'),
-    search: text('Only models whose id holds this text'),
-    refresh: z.optional(z.boolean().check(z.describe('Ask again instead of using the list of the last minutes'))),
-  }),
-  output: z.strictObject({
-    models: z.array(
-      z.strictObject({
-        id: z.string(),
-        provider: z.string(),
-        name: z.string(),
-        created: z.optional(z.number()),
-        ownedBy: z.optional(z.string()),
-        contextWindow: z.optional(z.number()),
-        capabilities: z.optional(z.array(z.string())),
-      }),
-    ),
-    defaultModel: z.optional(z.string()),
-    unavailable: z.array(z.strictObject({ provider: z.string(), code: z.string(), message: z.string() })),
-  }),
+  input: z.lazily(() =>
+    z.strictObject({
+      provider: text('Only this provider'),
+      search: text('Only models whose id holds this text'),
+      refresh: z.optional(z.boolean().check(z.describe('Ask again instead of using the list of the last minutes'))),
+    }),
+  ),
+  output: z.lazily(() =>
+    z.strictObject({
+      models: z.array(
+        z.strictObject({
+          id: z.string(),
+          provider: z.string(),
+          name: z.string(),
+          created: z.optional(z.number()),
+          ownedBy: z.optional(z.string()),
+          contextWindow: z.optional(z.number()),
+          capabilities: z.optional(z.array(z.string())),
+        }),
+      ),
+      defaultModel: z.optional(z.string()),
+      unavailable: z.array(z.strictObject({ provider: z.string(), code: z.string(), message: z.string() })),
+    }),
+  ),
   annotations: asksProvider,
 } satisfies ToolDefinition
 
-type Listed = z.infer<typeof listModels.output>
+type Listed = z.infer<ReturnType<typeof listModels.output>>
 
 /** Asks all providers side by side; one that fails is a row of its own. */
 export function createListModels(config: Config, directory: Directory, now: () => number): Tool {
