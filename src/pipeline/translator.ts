@@ -44,7 +44,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
       throw await route.provider.preset.dialect.fault(response.status, response.headers, body)
     }
     const decode = (encoded.decode as Operation<Ask>['decode'] | undefined) ?? operationOf(ask, route).decode
-    const events = decode(response, ask)[Symbol.asyncIterator]()
+    const events = abandonable(decode(response, ask)[Symbol.asyncIterator](), attempted.signal)
     const first: Event[] = encoded.warnings.map((message) => ({ type: 'warning', message }))
     try {
       for (;;) {
@@ -131,6 +131,38 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
         ...(met.length > 0 ? { met } : {}),
       })
     }
+  }
+}
+
+/** Events that stop at once when the call is interrupted, even where a dialect in a thread of its own hangs. */
+function abandonable(events: AsyncIterator<Event>, signal: AbortSignal): AsyncIterator<Event> {
+  const abandoned = Promise.withResolvers<never>()
+  abandoned.promise.catch(() => {})
+  const abandon = () => {
+    abandoned.reject(signal.reason)
+    events.return?.().catch(() => {})
+  }
+  if (signal.aborted) abandon()
+  else signal.addEventListener('abort', abandon, { once: true })
+  const over = () => signal.removeEventListener('abort', abandon)
+  return {
+    async next() {
+      try {
+        const next = await Promise.race([events.next(), abandoned.promise])
+        if (next.done) over()
+        return next
+      } catch (error) {
+        over()
+        throw error
+      }
+    },
+    async return() {
+      over()
+      const ended = events.return?.()
+      if (signal.aborted) ended?.catch(() => {})
+      else await ended
+      return { value: undefined, done: true }
+    },
   }
 }
 
