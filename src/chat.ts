@@ -52,7 +52,15 @@ export async function createChat(options: ChatOptions): Promise<Chat> {
   if (read.problem) log.warn(read.problem)
   log.debug({ version, providers: providers.map(({ name }) => name) }, 'configured')
 
-  const config = await withPlugins(read, log)
+  const config = await withPlugins(read, log, async (schema) => {
+    const { checkArguments } = await import('./pipeline/response-schema.ts')
+    try {
+      checkArguments(schema, {})
+      return true
+    } catch {
+      return false
+    }
+  })
   const clock = systemClock
   const taped = config.recordDir
     ? createRecorder(send, config.recordDir, secrets, (sentence) => log.error(sentence))

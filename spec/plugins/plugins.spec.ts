@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -182,6 +182,20 @@ const misbehaviours: Readonly<Record<string, [source: string, words: RegExp, cod
     chat(`({ method: 'GET', url: baseUrl, headers: { a: 'b\\r\\nc: d' }, warnings: [] })`, ''),
     /did not keep to the types.*headers/,
   ],
+  'says how long its body is': [
+    chat(`({ method: 'GET', url: baseUrl, headers: { 'Content-Length': '3' }, warnings: [] })`, ''),
+    /did not keep to the types.*headers/,
+  ],
+  'speaks for another host': [
+    chat(`({ method: 'GET', url: baseUrl, headers: { host: 'example.com' }, warnings: [] })`, ''),
+    /did not keep to the types.*headers/,
+  ],
+  'has a tool whose schema nobody can read': [
+    `export const provider = { ${wellBehaved} tools: { t: { description: 'd', sendOnce: false,
+      inputSchema: { type: 'object', properties: { a: { $ref: '#/nowhere' } } }, encode() {}, async *decode() {} } } }`,
+    /cannot be loaded.*inputSchema of its tool t/,
+    'configuration',
+  ],
   'throws in decode': [chat(request, `throw new Error('boom')`), /its plugin failed: boom/],
   'throws later': [
     chat(request, `setTimeout(() => { throw new Error('boom') }); await new Promise(() => {})`),
@@ -267,6 +281,75 @@ test('a call does not wait for its provider when another one has ended the threa
   assert.ok(performance.now() - startedMs < 10_000)
   script = answer
   await assertTheRestGoesOn(gateway)
+})
+
+test('of two calls that a thread was answering, the innocent one may be tried again', {
+  timeout: 30_000,
+}, async () => {
+  const decode = `if (ask.messages[0].content[0].text === 'hang') for (;;);
+    for await (const chunk of body) yield { type: 'text-delta', text: 'done' }
+    yield { type: 'finish', reason: 'stop' }`
+  const source = chat(request, decode).replace('*decode({ body })', '*decode({ body }, ask)')
+  const gateway = start(fileOf(source))
+  const from = upstream.requests.length
+  script = (_, response, number) => {
+    if (number === from) response.flushHeaders()
+    else response.end('some')
+  }
+  const innocent = complete(gateway, 'mine/small')
+  while (upstream.requests.length === from) await new Promise((resolve) => setTimeout(resolve, 10))
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  const guilty = await complete(gateway, 'mine/small', { prompt: 'hang' })
+  assert.match(((guilty['content'] as Json[])[0] as Json)['text'] as string, /did not answer within 5 s/)
+  assert.equal(faultOf(guilty)['retryable'], false)
+  assert.equal(faultOf(await innocent)['retryable'], true)
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], 'done')
+  script = answer
+})
+
+test('a plugin that is not kept does not go on running', async () => {
+  const file = join(folder, 'beats')
+  const gateway = start(
+    fileOf(`import { appendFileSync } from 'node:fs'
+      setInterval(() => appendFileSync(${JSON.stringify(file)}, '.'), 20)
+      export const provider = { ${wellBehaved} tools: { t: { description: 7 } } }`),
+  )
+  assert.equal(faultOf(await complete(gateway, 'mine/small'))['code'], 'configuration')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const beats = existsSync(file) ? statSync(file).size : 0
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  assert.equal(existsSync(file) ? statSync(file).size : 0, beats)
+})
+
+test('a call that is cancelled while its plugin hangs leaves its place at once', { timeout: 30_000 }, async () => {
+  const decode = `if (calls++ === 0) await new Promise(() => {}); ${finished}`
+  const gateway = startGateway({
+    PROVIDER_CONFIG: JSON.stringify({
+      plugins: { lines: fileOf(`let calls = 0; ${chat(request, decode)}`) },
+      providers: { mine: { type: 'lines', baseUrl: upstream.url, apiKey: key, maxConcurrency: 1 } },
+    }),
+  })
+  gateways.push(gateway)
+  const from = upstream.requests.length
+  gateway.send({
+    jsonrpc: '2.0',
+    id: 9,
+    method: 'tools/call',
+    params: {
+      name: 'createCompletion',
+      arguments: { model: 'mine/small', prompt: 'Hello' },
+      _meta: {
+        'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+        'io.modelcontextprotocol/clientCapabilities': {},
+      },
+    },
+  })
+  while (upstream.requests.length === from) await new Promise((resolve) => setTimeout(resolve, 10))
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  const startedMs = performance.now()
+  gateway.send({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 9 } })
+  assert.equal(structured(await complete(gateway, 'mine/small'))['text'], 'done')
+  assert.ok(performance.now() - startedMs < 3_000)
 })
 
 test('names of a plugin’s headers have no case', async () => {

@@ -23,6 +23,8 @@ export type HttpResponse = {
   headers: Readonly<Record<string, string>>
   /** The bytes in the order in which they came. Ends early only by throwing a Fault. */
   body: AsyncIterable<Uint8Array>
+  /** Aborted when nobody wants the answer any more. */
+  signal?: AbortSignal
   /** Ends the body with this fault. */
   interrupt?: (fault: Fault) => void
 }

@@ -33,6 +33,7 @@ export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = s
       firstByte = firstByteBy(Math.max(firstByteMs, lateMs))
       return {
         ...response,
+        signal: silence.signal,
         interrupt: (fault) => silence.abort(fault),
         body: watched(response.body, firstByte, (onEnd) => clock.timer(idleMs, onEnd), { onIdle, release }),
       }

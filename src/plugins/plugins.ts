@@ -13,13 +13,15 @@ import type { PluginModule } from './worker.ts'
 type RemoteOperation = Operation<Ask, Promise<EncodedRequest>>
 
 /** Loads the plugins that providers are of. One that cannot be loaded is the problem of its providers alone. */
-export async function withPlugins(config: Config, log: Logger): Promise<Config> {
+export async function withPlugins(config: Config, log: Logger, isReadable: IsReadable): Promise<Config> {
   const providers = [...config.providers.values()]
   const used = [...config.plugins].filter(([type]) => providers.some((provider) => provider.type === type))
   if (used.length === 0) return config
   const shapes = createShapes()
   const loaded = new Map(
-    await Promise.all(used.map(async ([type, source]) => [type, await load(type, source, shapes, log)] as const)),
+    await Promise.all(
+      used.map(async ([type, source]) => [type, await load(type, source, { shapes, log, isReadable })] as const),
+    ),
   )
   const adapt = (provider: ProviderConfig): ProviderConfig => {
     const plugin = loaded.get(provider.type)
@@ -31,8 +33,17 @@ export async function withPlugins(config: Config, log: Logger): Promise<Config> 
   return { ...config, providers: new Map([...config.providers].map(([name, provider]) => [name, adapt(provider)])) }
 }
 
+/** Whether arguments can be held against a JSON Schema. */
+type IsReadable = (schema: Record<string, unknown>) => Promise<boolean>
+
+type Loading = { shapes: Shapes; log: Logger; isReadable: IsReadable }
+
 /** The plugin's dialect, or why there is none. */
-async function load(type: string, plugin: PluginSource, shapes: Shapes, log: Logger): Promise<Dialect | string> {
+async function load(
+  type: string,
+  plugin: PluginSource,
+  { shapes, log, isReadable }: Loading,
+): Promise<Dialect | string> {
   // Whoever has no plugin needs none of these, and they take milliseconds to load.
   const [{ createHash }, { readFile }, { pathToFileURL }, { Worker }] = await Promise.all([
     import('node:crypto'),
@@ -49,8 +60,13 @@ async function load(type: string, plugin: PluginSource, shapes: Shapes, log: Log
   const script = new URL('./plugin-worker.mjs', import.meta.url)
   const thread = createThread(type, (options) => new Worker(script, { ...options, workerData: module }), log)
   try {
-    return dialectOf(thread, checked(shapes.description, await thread.ask('describe')), shapes)
+    const description = checked(shapes.description, await thread.ask('describe'))
+    for (const [name, { inputSchema }] of Object.entries(description.tools)) {
+      if (!(await isReadable(inputSchema))) throw new Error(`the inputSchema of its tool ${name} is no JSON Schema`)
+    }
+    return dialectOf(thread, description, shapes)
   } catch (error) {
+    thread.stop()
     return `${where} cannot be loaded: ${quote(error instanceof Error ? error.message : String(error))}`
   }
 }
@@ -69,7 +85,10 @@ function dialectOf(thread: Thread, { operations, tools }: z.infer<Shapes['descri
       assertAtHome(encoded.url, target)
       return encoded as EncodedRequest
     },
-    decode: (response, asked) => decode(thread, response, asked, shapes),
+    decode(response, asked) {
+      const events = decode(thread, response, asked, shapes)
+      return response.signal ? abandonable(events, response.signal) : events
+    },
   }
   return {
     authorize: async (key) => checked(shapes.headers, await ask('authorize', key)),
@@ -84,6 +103,39 @@ function dialectOf(thread: Thread, { operations, tools }: z.infer<Shapes['descri
       Object.entries(tools).map(([name, tool]) => [name, { ...tool, ...operation }]),
     ) as NonNullable<Dialect['tools']>,
   }
+}
+
+/** Events that stop at once when the call is interrupted, even where the thread hangs. */
+function abandonable(events: AsyncGenerator<Event>, signal: AbortSignal): AsyncIterable<Event> {
+  const abandoned = Promise.withResolvers<never>()
+  abandoned.promise.catch(() => {})
+  const abandon = () => {
+    abandoned.reject(signal.reason)
+    events.return(undefined).catch(() => {})
+  }
+  if (signal.aborted) abandon()
+  else signal.addEventListener('abort', abandon, { once: true })
+  const over = () => signal.removeEventListener('abort', abandon)
+  const iterator: AsyncIterator<Event> = {
+    async next() {
+      try {
+        const next = await Promise.race([events.next(), abandoned.promise])
+        if (next.done) over()
+        return next
+      } catch (error) {
+        over()
+        throw error
+      }
+    },
+    async return() {
+      over()
+      const ended = events.return(undefined)
+      if (signal.aborted) ended.catch(() => {})
+      else await ended
+      return { value: undefined, done: true }
+    },
+  }
+  return { [Symbol.asyncIterator]: () => iterator }
 }
 
 async function* decode(thread: Thread, response: HttpResponse, asked: Ask, shapes: Shapes): AsyncGenerator<Event> {

@@ -4,6 +4,11 @@ import * as z from '../schema.ts'
 
 export type Shapes = ReturnType<typeof createShapes>
 
+/** What these say of a request is for whoever sends it. */
+const connectionHeaders = new Set([
+  ...['host', 'connection', 'keep-alive', 'content-length', 'transfer-encoding', 'expect', 'upgrade', 'te', 'trailer'],
+])
+
 /** What may come out of a plugin's thread: nothing there is taken at its word. Made only where there is a plugin. */
 export function createShapes() {
   const count = z.number().check(z.nonnegative())
@@ -12,7 +17,10 @@ export function createShapes() {
   const text = z.string()
   const maybe = z.optional(text)
   const headers = z.record(
-    z.string().check(z.regex(/^[!#$%&'*+.^_`|~\w-]+$/)),
+    z.string().check(
+      z.regex(/^[!#$%&'*+.^_`|~\w-]+$/),
+      z.refine((name) => !connectionHeaders.has(name.toLowerCase()), 'the connection is the gateway’s'),
+    ),
     z.string().check(z.regex(/^[\t\x20-\x7e]*$/)),
   )
 

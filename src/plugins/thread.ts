@@ -14,6 +14,8 @@ export type Thread = {
   ask(method: string, ...parameters: unknown[]): Promise<unknown>
   /** Opens a channel to which the thread can turn for the chunks of a body. */
   open(chunks: AsyncIterator<Uint8Array>): Stream
+  /** Ends it for good. */
+  stop(): void
 }
 
 export type Stream = {
@@ -36,6 +38,7 @@ export function createThread(name: string, startWorker: StartWorker, log: Logger
   return {
     ask: (method, ...parameters) => current().ask(method, ...parameters),
     open: (chunks) => current().open(chunks),
+    stop: () => running?.stop(),
   }
 }
 
@@ -66,12 +69,21 @@ function start(name: string, startWorker: StartWorker, log: Logger): Running {
       }
     },
   })
-  const end = (what: string) => {
-    if (thread.ended) return
+  /** Calls that the thread is answering. */
+  const callers = new Set<Patience>()
+  /** Who has ended it, as far as can be told: of several that it was answering, whoever kept it waiting. */
+  let culprit: Patience | undefined
+  const close = (what: string) => {
     thread.ended = true
-    peer.close(new Fault('provider_error', `its plugin ${what}`, { cause: 'plugin' }))
-    log.warn({ plugin: name }, `the plugin ${what}`)
+    // Nobody else need change anything to be answered by the next thread.
+    peer.close(new Fault('provider_error', `its plugin ${what}`, { cause: 'plugin', retryable: true }))
     void worker.terminate()
+  }
+  const end = (what: string, by?: Patience) => {
+    if (thread.ended) return
+    culprit = by ?? (callers.size === 1 ? [...callers][0] : undefined)
+    close(what)
+    log.warn({ plugin: name }, `the plugin ${what}`)
   }
   worker.on('error', (error) => end(`failed: ${error instanceof Error ? error.message : String(error)}`))
   worker.on('messageerror', () => end('sent what cannot be read'))
@@ -84,14 +96,31 @@ function start(name: string, startWorker: StartWorker, log: Logger): Running {
     patience.begin()
     try {
       return await peer.ask(method, ...parameters)
+    } catch (error) {
+      if (culprit !== patience || !(error instanceof Fault)) throw error
+      throw new Fault(error.code, error.message, { ...error.detail, retryable: false })
     } finally {
       patience.end()
     }
   }
-  const newPatience = () => createPatience(() => end(`did not answer within ${patienceMs / 1000} s`))
+  const newPatience = () => {
+    const patience = createPatience(() => end(`did not answer within ${patienceMs / 1000} s`, patience))
+    callers.add(patience)
+    return patience
+  }
   const thread: Running = {
     ended: false,
-    ask: (method, ...parameters) => asked(newPatience(), method, parameters),
+    stop: () => {
+      if (!thread.ended) close('was not kept')
+    },
+    async ask(method, ...parameters) {
+      const patience = newPatience()
+      try {
+        return await asked(patience, method, parameters)
+      } finally {
+        callers.delete(patience)
+      }
+    },
     open(chunks) {
       const stream = ++lastStream
       const patience = newPatience()
@@ -100,6 +129,7 @@ function start(name: string, startWorker: StartWorker, log: Logger): Running {
         ask: (method, ...parameters) => asked(patience, method, [stream, ...parameters]),
         close() {
           bodies.delete(stream)
+          callers.delete(patience)
           // Whether it winds up well is the plugin's own affair, but wind up it must.
           if (!thread.ended) thread.ask('close', stream).catch(() => {})
         },

@@ -108,7 +108,7 @@ export const presets: Readonly<Record<string, Preset<Provider>>> = {
   openrouter: alike('OPENROUTER', 'https://openrouter.ai/api/v1', { thoughts: ['reasoning_details'] }),
   groq: alike('GROQ', 'https://api.groq.com/openai/v1'),
   deepseek: alike('DEEPSEEK', 'https://api.deepseek.com/v1', { thoughts: ['reasoning_content'] }),
-  mistral: alike('MISTRAL', 'https://api.mistral.ai/v1'),
+  mistral: alike('MISTRAL', 'https://api.mistral.ai/v1', { callIdChars: 9 }),
   xai: alike('XAI', 'https://api.x.ai/v1'),
   together: alike('TOGETHER', 'https://api.together.xyz/v1'),
   fireworks: alike('FIREWORKS', 'https://api.fireworks.ai/inference/v1'),

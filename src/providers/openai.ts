@@ -1,6 +1,7 @@
 import type { ChatAsk, Sampling, TextAsk } from '../gateway.ts'
 import { faultOfStatus } from '../http/problem.ts'
 import type { EncodedRequest, Provider, Target } from '../provider.ts'
+import { withCallIds } from './call-ids.ts'
 import type { Json } from './json.ts'
 import { type Manner, mannerOf } from './openai-families.ts'
 import { decodeEmbeddings, decodeModels } from './openai-lists.ts'
@@ -15,14 +16,16 @@ import { isStrict } from './response-format.ts'
 export type Peculiarities = {
   /** The forms of thoughts that it hands out to have them back. */
   thoughts?: readonly ThoughtForm[]
+  /** How many letters and digits an id of a tool call must be, where the server refuses every other. */
+  callIdChars?: number
 }
 
 /** The dialect of a server that is like OpenAI's but for its peculiarities. */
-export function alikeBut({ thoughts = [] }: Peculiarities): Provider {
+export function alikeBut({ thoughts = [], callIdChars }: Peculiarities): Provider {
   return {
     ...openaiAlike,
     chat: {
-      encode: (ask, target) => encodeChat(ask, target, thoughts),
+      encode: (ask, target) => encodeChat(withCallIds(ask, callIdChars), target, thoughts),
       decode: (response, { tools = [], options }) =>
         decodeStream(response, readChatChoice, {
           // A plain text of thoughts is wanted back only where tools are called.
