@@ -67,8 +67,16 @@ export const calls: fc.Arbitrary<Call[]> = fc
       name,
       written: inPieces(
         fc
-          .tuple(fc.dictionary(fc.string({ maxLength: 8 }), fc.jsonValue({ maxDepth: 3 }), { maxKeys: 4 }), fc.nat(1))
-          .map(([value, spaces]) => JSON.stringify(value, undefined, spaces)),
+          .tuple(
+            fc.dictionary(fc.string({ maxLength: 8 }), fc.jsonValue({ maxDepth: 3 }), { maxKeys: 4 }),
+            fc.nat(1),
+            fc.option(fc.bigInt(-(2n ** 80n), 2n ** 80n)),
+          )
+          .map(([value, spaces, integer]) => {
+            const fields = JSON.stringify(value, undefined, spaces).slice(1)
+            if (integer === null) return `{${fields}`
+            return `{"integer":${integer}${fields === '}' ? '' : ','}${fields}`
+          }),
       ),
       silent: fc.boolean(),
     }),
