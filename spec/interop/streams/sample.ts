@@ -56,6 +56,12 @@ export function inPieces(texts: fc.Arbitrary<string>): fc.Arbitrary<string[]> {
   })
 }
 
+/** Some that no number holds, and some that a number holds but writes with other digits. */
+const integers: fc.Arbitrary<bigint> = fc.oneof(
+  fc.bigInt(-(2n ** 80n), 2n ** 80n),
+  fc.nat(80).map((exponent) => 2n ** BigInt(exponent)),
+)
+
 export type Call = { id: string; name: string; value: Json; pieces: string[] }
 
 const name = fc.stringMatching(/^[a-zA-Z][a-zA-Z0-9_-]{0,20}$/)
@@ -70,7 +76,7 @@ export const calls: fc.Arbitrary<Call[]> = fc
           .tuple(
             fc.dictionary(fc.string({ maxLength: 8 }), fc.jsonValue({ maxDepth: 3 }), { maxKeys: 4 }),
             fc.nat(1),
-            fc.option(fc.bigInt(-(2n ** 80n), 2n ** 80n)),
+            fc.option(integers),
           )
           .map(([value, spaces, integer]) => {
             const fields = JSON.stringify(value, undefined, spaces).slice(1)
