@@ -23,15 +23,16 @@ const { parse: parseWith, rawJSON } = JSON as unknown as {
   rawJSON(text: string): unknown
 }
 
-/** Only a text with so many digits in a row can hold an integer that a number cannot. */
+/** Only a text with so many digits in a row can hold an integer that a number does not keep. */
 const longInteger = /\d{16}/
 
+/** JSON.stringify writes the shortest digits that lead back to a number, which need not be those that were read. */
 function isLossy(value: unknown, source: string | undefined): source is string {
   if (typeof value !== 'number' || source === undefined || Number.isSafeInteger(value)) return false
-  return /^-?\d+$/.test(source) && (!Number.isFinite(value) || BigInt(source) !== BigInt(value))
+  return /^-?\d+$/.test(source) && String(value) !== source
 }
 
-/** Whether a JSON text holds an integer of which parsing keeps only the first digits. */
+/** Whether a JSON text holds an integer that JSON.parse and JSON.stringify would write with other digits. */
 export function losesDigits(text: string): boolean {
   if (!longInteger.test(text)) return false
   let lost = false
@@ -42,7 +43,7 @@ export function losesDigits(text: string): boolean {
   return lost
 }
 
-/** JSON.parse, but an integer that no number can hold becomes a value that JSON.stringify writes with all its digits. */
+/** JSON.parse, but an integer that would lose digits becomes a value that JSON.stringify writes with all of them. */
 export function parseKeepingDigits(text: string): unknown {
   if (!longInteger.test(text)) return JSON.parse(text)
   return parseWith(text, (_key, value, { source }) => (isLossy(value, source) ? rawJSON(source) : value))

@@ -7,7 +7,7 @@ import type { Cut } from '../../scripts/replay/cuts.ts'
 import { openStage, type Stage } from '../../scripts/replay/stage.ts'
 import type { Exchange } from '../../src/http/tape.ts'
 import { type Outcome, readResult } from './reading.ts'
-import { askSdk } from './sdks.ts'
+import { askSdk, keepsDigits } from './sdks.ts'
 import { chat } from './streams/chat.ts'
 import { messages } from './streams/messages.ts'
 import { ollama } from './streams/ollama.ts'
@@ -94,7 +94,7 @@ function withoutStatus(outcome: Outcome): Outcome {
   return 'failed' in outcome ? { failed: true } : outcome
 }
 
-async function askGateway({ arguments: args, env }: Dialect): Promise<Outcome> {
+async function askGateway({ path, arguments: args, env }: Dialect): Promise<Outcome> {
   const call: Call = {
     title: 'a random answer',
     source: 'made up',
@@ -105,5 +105,5 @@ async function askGateway({ arguments: args, env }: Dialect): Promise<Outcome> {
   const session = stage.sessionFor(call)
   const answer = await session.callTool('2026-07-28', call, true)
   assert.deepEqual([...progressFaults(answer, call.tool, true), ...session.complaints()], [])
-  return readResult(answer.result)
+  return readResult(answer.result, keepsDigits(path))
 }

@@ -35,7 +35,8 @@ export function readChat({ choices, usage }: OpenAI.Chat.ChatCompletion): Readin
   const calls = (message.tool_calls ?? []).filter((call) => call.type === 'function')
   const stop = message.refusal ? 'refusal' : calls.length > 0 ? 'toolCalls' : 'stop'
   return {
-    text: `${message.content ?? ''}${message.refusal ?? ''}`,
+    // The words of an answer that is spoken stand beside its sound.
+    text: `${message.content || (message.audio?.transcript ?? '')}${message.refusal ?? ''}`,
     toolCalls: calls.map(({ id, function: { name, arguments: text } }) => ({ id, name, arguments: argumentsOf(text) })),
     finishReason: reason === 'stop' ? stop : (chatReasons[reason] ?? 'other'),
     ...usageOfChat(usage),
@@ -58,11 +59,14 @@ export function readCompletions(chunks: readonly OpenAI.Completion[]): Reading {
 
 function usageOfChat(usage: OpenAI.CompletionUsage | null | undefined): { usage?: Usage } {
   if (!usage) return {}
+  const { prompt_tokens: promptTokens, completion_tokens: written, total_tokens: totalTokens } = usage
+  const thoughts = usage.completion_tokens_details?.reasoning_tokens ?? 0
   return {
     usage: {
-      promptTokens: usage.prompt_tokens,
-      completionTokens: usage.completion_tokens,
-      totalTokens: usage.total_tokens,
+      promptTokens,
+      // By xAI's reference, thoughts are counted beside the completion, and the total is the sum of all three.
+      completionTokens: promptTokens + written + thoughts === totalTokens ? written + thoughts : written,
+      totalTokens,
       ...counted('cachedPromptTokens', usage.prompt_tokens_details?.cached_tokens),
       ...counted('reasoningTokens', usage.completion_tokens_details?.reasoning_tokens),
     },
@@ -154,8 +158,11 @@ export function readLines(lines: readonly (ChatResponse | GenerateResponse)[]): 
   }
 }
 
-/** The result of a tool of the gateway. */
-export function readResult({ isError, structuredContent, _meta }: Json): Outcome {
+/**
+ * The result of a tool of the gateway. Where the SDK keeps the digits of integers, so must the gateway; where it rounds
+ * them, what is compared are the gateway's rounded `arguments`.
+ */
+export function readResult({ isError, structuredContent, _meta }: Json, keepsDigits: boolean): Outcome {
   if (isError) {
     const { status } = (_meta as { 'genai-gateway/error': { status?: number } })['genai-gateway/error']
     return { failed: true, ...(status === undefined ? {} : { status }) }
@@ -175,11 +182,10 @@ export function readResult({ isError, structuredContent, _meta }: Json): Outcome
   const { text, toolCalls = [], finishReason, usage } = value
   return {
     text,
-    toolCalls: toolCalls.map((call) => ({
-      id: call.id,
-      name: call.name,
-      arguments: call.argumentsText ?? call.arguments,
-    })),
+    toolCalls: toolCalls.map(({ id, name, arguments: rounded, argumentsText }) => {
+      const exact = argumentsOf(argumentsText ?? JSON.stringify(rounded))
+      return { id, name, arguments: keepsDigits || typeof exact === 'string' ? exact : rounded }
+    }),
     finishReason,
     ...(usage ? { usage } : {}),
   }
@@ -192,10 +198,16 @@ export function floatsOf(vector: number[] | string): number[] {
   return Array.from({ length: Math.floor(bytes.length / 4) }, (_, at) => bytes.readFloatLE(at * 4))
 }
 
-/** The value of a call's arguments, or their text where that is no JSON object. */
+/** How JSON.parse hands on the text of a number, which no library of types knows yet. */
+type Reviver = (key: string, value: unknown, context: { source?: string }) => unknown
+const { parse: parseWith } = JSON as unknown as { parse(text: string, reviver: Reviver): unknown }
+
+/** The value of a call's arguments, with big integers as they are written; or their text where that is no JSON object. */
 function argumentsOf(text: string): unknown {
   try {
-    const value: unknown = text.trim() === '' ? {} : JSON.parse(text)
+    const value = parseWith(text.trim() || '{}', (_key, inner, { source = '' }) => {
+      return /^-?\d+$/.test(source) && !Number.isSafeInteger(inner) ? BigInt(source) : inner
+    })
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : text
   } catch {
     return text

@@ -28,7 +28,12 @@ const model = 'tiny'
 type Based = Asking & { base: string }
 
 /** The end of the paths that the SDK puts behind its base. */
-type Sdk = { ending: RegExp; ask(asking: Based): Promise<Outcome> }
+type Sdk = {
+  ending: RegExp
+  ask(asking: Based): Promise<Outcome>
+  /** It parses the arguments of calls by itself, into numbers that round big integers. */
+  rounds?: true
+}
 
 const sdks: readonly Sdk[] = [
   {
@@ -44,10 +49,10 @@ const sdks: readonly Sdk[] = [
   { ending: /\/completions(?:\?.*)?$/, ask: (asking) => askCompletion(openai(asking), asking) },
   { ending: /\/responses$/, ask: (asking) => askResponse(openai(asking), asking) },
   { ending: /\/embeddings(?:\?.*)?$/, ask: (asking) => askEmbeddings(openai(asking)) },
-  { ending: /\/v1\/messages$/, ask: askMessage },
+  { ending: /\/v1\/messages$/, ask: askMessage, rounds: true },
   { ending: /\/v1\/models\?.*/, ask: askAnthropicModels },
   { ending: /\/models$/, ask: (asking) => askModels(openai(asking)) },
-  { ending: /\/api\/(?:chat|generate)$/, ask: askOllama },
+  { ending: /\/api\/(?:chat|generate)$/, ask: askOllama, rounds: true },
   { ending: /\/api\/embed$/, ask: askOllamaEmbed },
   { ending: /\/api\/tags$/, ask: askOllamaTags },
 ]
@@ -55,6 +60,11 @@ const sdks: readonly Sdk[] = [
 /** Whether one of the SDKs makes requests to such a path. */
 export function isKnown(path: string): boolean {
   return find(path) !== undefined
+}
+
+/** Whether the SDK hands on the arguments of calls with all the digits of their integers. */
+export function keepsDigits(path: string): boolean {
+  return find(path)?.rounds !== true
 }
 
 /** What the SDK makes of the answer; a failure where it throws. */

@@ -128,6 +128,18 @@ const calls: [string, string, Json, boolean][] = [
     { arguments: { id: 9007199254740992 } },
     false,
   ],
+  [
+    'an integer that a number holds, but writes with other digits',
+    '{"id":1152921504606846976}',
+    { arguments: { id: 2 ** 60 }, argumentsText: '{"id":1152921504606846976}' },
+    true,
+  ],
+  [
+    'an integer that a number writes as it was read',
+    '{"id":-37675332008399210}',
+    { arguments: { id: -37675332008399210 } },
+    false,
+  ],
   ['digits in a string', '{"id":"9007199254740993"}', { arguments: { id: '9007199254740993' } }, false],
   ['a list', '[1]', { arguments: {}, argumentsText: '[1]' }, true],
   ['a name that objects inherit', '{"__proto__":{"a":1}}', { arguments: JSON.parse('{"__proto__":{"a":1}}') }, false],

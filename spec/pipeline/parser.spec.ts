@@ -361,7 +361,7 @@ for (const [name, spelling, blocks] of spelledThoughts) {
   })
 }
 
-const exact = '{"id":9007199254740993,"more":[-12345678901234567890]}'
+const exact = '{"id":9007199254740993,"more":[-12345678901234567890,1152921504606846976,37675332008399210]}'
 const digits: [string, Record<string, unknown>][] = [
   ['in argumentsText, which wins', { name: 'f', arguments: { id: 9007199254740992 }, argumentsText: exact }],
   ['in arguments as text', { name: 'f', arguments: exact }],

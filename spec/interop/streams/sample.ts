@@ -56,6 +56,12 @@ export function inPieces(texts: fc.Arbitrary<string>): fc.Arbitrary<string[]> {
   })
 }
 
+/** Some that no number holds, and some that a number holds but writes with other digits. */
+const integers: fc.Arbitrary<bigint> = fc.oneof(
+  fc.bigInt(-(2n ** 80n), 2n ** 80n),
+  fc.nat(80).map((exponent) => 2n ** BigInt(exponent)),
+)
+
 export type Call = { id: string; name: string; value: Json; pieces: string[] }
 
 const name = fc.stringMatching(/^[a-zA-Z][a-zA-Z0-9_-]{0,20}$/)
@@ -67,8 +73,16 @@ export const calls: fc.Arbitrary<Call[]> = fc
       name,
       written: inPieces(
         fc
-          .tuple(fc.dictionary(fc.string({ maxLength: 8 }), fc.jsonValue({ maxDepth: 3 }), { maxKeys: 4 }), fc.nat(1))
-          .map(([value, spaces]) => JSON.stringify(value, undefined, spaces)),
+          .tuple(
+            fc.dictionary(fc.string({ maxLength: 8 }), fc.jsonValue({ maxDepth: 3 }), { maxKeys: 4 }),
+            fc.nat(1),
+            fc.option(integers),
+          )
+          .map(([value, spaces, integer]) => {
+            const fields = JSON.stringify(value, undefined, spaces).slice(1)
+            if (integer === null) return `{${fields}`
+            return `{"integer":${integer}${fields === '}' ? '' : ','}${fields}`
+          }),
       ),
       silent: fc.boolean(),
     }),
