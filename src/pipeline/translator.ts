@@ -42,11 +42,8 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
    * it comes is committed by the first event that shows something, any other by the last.
    */
   const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, attempted: Attempted) => {
-    const { name } = route.provider
-    const restMs = pace.restMs(name)
-    if (restMs > 0) await clock.sleep(restMs, attempted.signal)
     const response = await send(await requestFor(ask, route, encoded, secrets), attempted.signal)
-    pace.learn(name, response.headers)
+    pace.learn(route.provider.name, response.headers)
     if (response.status !== 200) {
       const body = await readErrorText(response)
       throw await route.provider.preset.dialect.fault(response.status, response.headers, body)
@@ -74,6 +71,8 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     let requestId: string | undefined
 
     const counted = async (encoded: EncodedRequest) => {
+      const restMs = pace.restMs(provider.name)
+      if (restMs > 0) await clock.sleep(restMs, attempted.signal)
       const startedMs = clock.now()
       try {
         return await attempt(ask, route, encoded, attempted)
