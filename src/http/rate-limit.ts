@@ -24,18 +24,19 @@ export function createPace(now: () => number): Pace {
   }
 }
 
-const families = ['requests', 'tokens', 'input-tokens', 'output-tokens']
+/** `x-ratelimit-remaining-requests`, or with another prefix and the words the other way round. */
+const remainder = /^(\w+-ratelimit)-(?:remaining-([\w-]+)|([\w-]+)-remaining)$/
 
 /** Milliseconds until something of which nothing is left is there again; undefined where nothing is used up. */
 export function exhaustedForMs(headers: Readonly<Record<string, string>>): number | undefined {
-  const waits = families.flatMap((family) => [
-    headers[`x-ratelimit-remaining-${family}`] === '0' ? durationMs(headers[`x-ratelimit-reset-${family}`]) : undefined,
-    headers[`anthropic-ratelimit-${family}-remaining`] === '0'
-      ? untilMs(headers[`anthropic-ratelimit-${family}-reset`], headers['date'])
-      : undefined,
-  ])
-  const known = waits.filter((ms) => ms !== undefined && ms > 0) as number[]
-  return known.length === 0 ? undefined : Math.max(...known)
+  const waits = Object.entries(headers).flatMap(([name, left]) => {
+    const [, prefix, before, behind] = (left === '0' && remainder.exec(name)) || []
+    if (prefix === undefined) return []
+    const reset = headers[before === undefined ? `${prefix}-${behind}-reset` : `${prefix}-reset-${before}`]
+    const ms = durationMs(reset) ?? untilMs(reset, headers['date'])
+    return ms !== undefined && ms > 0 ? [ms] : []
+  })
+  return waits.length === 0 ? undefined : Math.max(...waits)
 }
 
 /** `6ms`, `1s`, `6m0s`, `2m59.56s`, `1h2m`, or plain seconds. */
