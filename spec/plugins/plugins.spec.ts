@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { callTool, type Gateway, type Json, startGateway } from '../harness/gateway.ts'
+import { callTool, type Gateway, type Json, modernMeta, startGateway } from '../harness/gateway.ts'
 import { type Answer, chatStream, type Received, sendJson, sendStream, startUpstream } from '../harness/upstream.ts'
 
 const key = 'plugin-key-0123456789abcdef0123456789abcd'
@@ -60,6 +60,15 @@ function start(plugin: { path: string; sha256: string }, env: Record<string, str
 
 const complete = (gateway: Gateway, model: string, more: Json = {}, meta: Json = {}) =>
   callTool(gateway, 'createCompletion', { model, prompt: 'Hello', ...more }, meta)
+/** A call that is not waited for. */
+function begin(gateway: Gateway, id: number, meta: Json = {}): void {
+  const params = {
+    name: 'createCompletion',
+    arguments: { model: 'mine/small', prompt: 'Hello' },
+    _meta: { ...modernMeta, ...meta },
+  }
+  gateway.send({ jsonrpc: '2.0', id, method: 'tools/call', params })
+}
 const faultOf = (result: Json) => (result['_meta'] as Json)['genai-gateway/error'] as Json
 const structured = (result: Json) => result['structuredContent'] as Json
 
@@ -132,20 +141,7 @@ test('a cancelled call closes the socket of a plugin as of any other', async () 
   const gateway = start(fileOf(documented))
   const from = upstream.requests.length
   script = (_, response) => void response.write('{"piece":"begun"}\n')
-  gateway.send({
-    jsonrpc: '2.0',
-    id: 7,
-    method: 'tools/call',
-    params: {
-      name: 'createCompletion',
-      arguments: { model: 'mine/small', prompt: 'Hello' },
-      _meta: {
-        'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-        'io.modelcontextprotocol/clientCapabilities': {},
-        progressToken: 7,
-      },
-    },
-  })
+  begin(gateway, 7, { progressToken: 7 })
   await gateway.find(({ params }) => params?.['message'] === 'begun')
   gateway.send({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 7 } })
   await upstream.closed(from)
@@ -331,19 +327,7 @@ test('a call that is cancelled while its plugin hangs leaves its place at once',
   })
   gateways.push(gateway)
   const from = upstream.requests.length
-  gateway.send({
-    jsonrpc: '2.0',
-    id: 9,
-    method: 'tools/call',
-    params: {
-      name: 'createCompletion',
-      arguments: { model: 'mine/small', prompt: 'Hello' },
-      _meta: {
-        'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-        'io.modelcontextprotocol/clientCapabilities': {},
-      },
-    },
-  })
+  begin(gateway, 9)
   while (upstream.requests.length === from) await new Promise((resolve) => setTimeout(resolve, 10))
   await new Promise((resolve) => setTimeout(resolve, 200))
   const startedMs = performance.now()
