@@ -6,7 +6,7 @@ import {
   type Dialect,
   hand,
   interleaved,
-  maybeCount,
+  openaiCounts,
   picks,
   pieces,
   type Sample,
@@ -15,20 +15,13 @@ import {
 
 /** Answers of OpenAI's /chat/completions, and of Azure's, after the reference (chat completions, streaming). */
 
-const usage = fc
-  .record({
-    prompt: fc.nat(9999),
-    completion: fc.nat(9999),
-    cached: fc.option(maybeCount('cached_tokens'), { nil: undefined }),
-    reasoning: fc.option(maybeCount('reasoning_tokens'), { nil: undefined }),
-  })
-  .map(({ prompt, completion, cached, reasoning }) => ({
-    prompt_tokens: prompt,
-    completion_tokens: completion,
-    total_tokens: prompt + completion,
-    ...(cached ? { prompt_tokens_details: { ...cached, audio_tokens: 0 } } : {}),
-    ...(reasoning ? { completion_tokens_details: { ...reasoning, accepted_prediction_tokens: 0 } } : {}),
-  }))
+const usage = openaiCounts.map(({ prompt, completion, cached, reasoning }) => ({
+  prompt_tokens: prompt,
+  completion_tokens: completion,
+  total_tokens: prompt + completion,
+  ...(cached ? { prompt_tokens_details: { ...cached, audio_tokens: 0 } } : {}),
+  ...(reasoning ? { completion_tokens_details: { ...reasoning, accepted_prediction_tokens: 0 } } : {}),
+}))
 
 const plan = fc.record({
   content: fc.option(pieces),

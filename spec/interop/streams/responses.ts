@@ -6,7 +6,7 @@ import {
   type Dialect,
   hand,
   interleaved,
-  maybeCount,
+  openaiCounts,
   picks,
   pieces,
   type Sample,
@@ -83,20 +83,13 @@ function search(id: string): Item {
   }
 }
 
-const usage = fc
-  .record({
-    input: fc.nat(9999),
-    output: fc.nat(9999),
-    cached: fc.option(maybeCount('cached_tokens'), { nil: undefined }),
-    reasoning: fc.option(maybeCount('reasoning_tokens'), { nil: undefined }),
-  })
-  .map(({ input, output, cached, reasoning }) => ({
-    input_tokens: input,
-    output_tokens: output,
-    total_tokens: input + output,
-    ...(cached ? { input_tokens_details: cached } : {}),
-    ...(reasoning ? { output_tokens_details: reasoning } : {}),
-  }))
+const usage = openaiCounts.map(({ prompt, completion, cached, reasoning }) => ({
+  input_tokens: prompt,
+  output_tokens: completion,
+  total_tokens: prompt + completion,
+  ...(cached ? { input_tokens_details: cached } : {}),
+  ...(reasoning ? { output_tokens_details: reasoning } : {}),
+}))
 
 const plan = fc.record({
   thoughts: fc.option(fc.record({ summaries: fc.array(pieces, { maxLength: 3 }), sealed: fc.boolean() })),

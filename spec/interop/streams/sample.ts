@@ -108,6 +108,14 @@ export function maybeCount<Name extends string>(field: Name): fc.Arbitrary<{ [N 
   })
 }
 
+/** What OpenAI counts at both of its endpoints, each under names of its own; the details may be missing as a whole. */
+export const openaiCounts = fc.record({
+  prompt: fc.nat(9999),
+  completion: fc.nat(9999),
+  cached: fc.option(maybeCount('cached_tokens'), { nil: undefined }),
+  reasoning: fc.option(maybeCount('reasoning_tokens'), { nil: undefined }),
+})
+
 /** The lists merged into one, each in its own order; the numbers decide which is next. */
 export function interleaved<T>(lists: readonly (readonly T[])[], picks: readonly number[]): T[] {
   const rest = lists.map((list) => [...list])
