@@ -6,8 +6,10 @@ export type KeySource = { value: string } | { file: string; setBy?: string }
 export type Secrets = {
   /** The provider's key, if the URL is at the origin that the key is bound to. */
   keyFor(provider: string, url: string): string | undefined
-  /** Reads the provider's key file again; whether the key has changed. */
-  reread(provider: string): boolean
+  /** Which of the keys that the provider's file has held in turn is the current one. */
+  generation(provider: string): number
+  /** Whether the key is another than in that generation, after a look at its file unless another call has just had one. */
+  reread(provider: string, generation: number): boolean
   /** Replaces every known key in a text, plain, URL-encoded or in base64. */
   redact(text: string): string
   /** The same for a text that comes in pieces, over which a key may be spread. */
@@ -33,7 +35,7 @@ const redacted = '[redacted]'
  * secret too, but are sent by whoever holds them: the values of configured headers.
  */
 export function createSecrets(bindings: readonly Binding[], others: readonly string[] = []): Secrets {
-  const keys = new Map<string, { origin: string; source: KeySource; key: string | undefined }>()
+  const keys = new Map<string, { origin: string; source: KeySource; key: string | undefined; generation: number }>()
   let forms: string[] = []
 
   const learn = (key: string | undefined) => {
@@ -42,7 +44,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
   }
   for (const { provider, baseUrl, source } of bindings) {
     const key = read(source)
-    keys.set(provider, { origin: new URL(baseUrl).origin, source, key })
+    keys.set(provider, { origin: new URL(baseUrl).origin, source, key, generation: 0 })
     learn(key)
   }
   for (const value of others) learn(value)
@@ -81,12 +83,15 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
       const entry = keys.get(provider)
       return entry && new URL(url).origin === entry.origin ? entry.key : undefined
     },
-    reread(provider) {
+    generation: (provider) => keys.get(provider)?.generation ?? 0,
+    reread(provider, generation) {
       const entry = keys.get(provider)
       if (!entry || !('file' in entry.source)) return false
+      if (entry.generation !== generation) return true
       const key = read(entry.source)
       if (key === undefined || key === entry.key) return false
       entry.key = key
+      entry.generation += 1
       learn(key)
       return true
     },

@@ -14,6 +14,7 @@ import { createPipeline } from '../../src/pipeline/pipeline.ts'
 import { createRouter } from '../../src/pipeline/router.ts'
 import { createTranslator } from '../../src/pipeline/translator.ts'
 import { createSecrets } from '../../src/secrets.ts'
+import { gate } from '../harness/scope.ts'
 import { chatChunk, chatStream } from '../harness/upstream.ts'
 
 /** Router and translator behind one handle, over a Send and a clock of the test's own. */
@@ -358,6 +359,27 @@ test('a key file that was replaced: one refusal, one more request, and both are 
     ['Bearer sk-old-key-0123', 'Bearer sk-new-key-0123'],
   )
   assert.partialDeepStrictEqual(servedBy(events), { provider: 'a', model: 'one', attempts: 2 })
+})
+
+test('a key file that was replaced while several calls were under way: each is made again', async (t) => {
+  const file = keyFileFor(t, 'sk-old-key-0123')
+  const { opened, open } = gate()
+  const built = build(
+    async ({ headers }) => {
+      if (headers['authorization'] === 'Bearer sk-new-key-0123') return fine
+      await opened
+      return refusal(401, { message: 'expired' })
+    },
+    { providers: { a: { type: 'openai', baseUrl: 'https://a.example.com/v1', apiKeyFile: file } } },
+  )
+  const calls = [run(built), run(built), run(built)]
+  writeFileSync(file, 'sk-new-key-0123')
+  open()
+  assert.deepEqual(
+    (await Promise.all(calls)).map(({ text, fault }) => fault?.code ?? text),
+    ['Hello', 'Hello', 'Hello'],
+  )
+  assert.equal(built.sent.length, 6)
 })
 
 test('a key file that is the same as before: one refusal is the answer', async (t) => {

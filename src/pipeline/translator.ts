@@ -89,12 +89,13 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
       let reread = false
       for (;;) {
         const sent = lessons.apply(route, encoded, ask)
+        const generation = secrets.generation(provider.name)
         try {
           return await counted(sent)
         } catch (error) {
           if (!(error instanceof Fault)) throw error
           const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
-          const rotated: boolean = keyRefused && !reread && secrets.reread(provider.name)
+          const rotated: boolean = keyRefused && !reread && secrets.reread(provider.name, generation)
           if (!rotated && !lessons.learn(route, error, sent, ask)) throw error
           reread ||= rotated
         }
