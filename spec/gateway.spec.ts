@@ -460,6 +460,10 @@ const echoes: Record<string, (response: ServerResponse) => void> = {
       response,
       `${chatChunk({ tool_calls: [{ index: 0, id: key, function: { name: 'f', arguments: JSON.stringify({ key }) } }] })}${chatChunk({}, 'tool_calls')}data: [DONE]\n\n`,
     ),
+  'a block of thoughts': (response) => {
+    const thought = { type: 'reasoning.text', text: 'a', [key]: 1 }
+    sendStream(response, `${chatChunk({ content: 'a', reasoning_details: [thought] }, 'stop')}data: [DONE]\n\n`)
+  },
   'an error in mid-answer': (response) =>
     sendStream(response, `${chatChunk({ content: 'a' })}data: ${JSON.stringify({ error: { message: key } })}\n\n`),
   'a redirect': (response) => void response.writeHead(302, { location: `http://127.0.0.1:9/?key=${key}` }).end(),
@@ -629,6 +633,7 @@ test('an answer that nests without end costs that call alone', async (t) => {
   const answers: Record<string, string> = {
     'the arguments of a call': `${chatChunk({ tool_calls: [{ index: 0, id: 'c', function: { name: 'f', arguments: deep } }] })}${chatChunk({}, 'tool_calls')}data: [DONE]\n\n`,
     'a value for a schema': chatStream([deep]),
+    'a block of thoughts': `data: {"choices":[{"index":0,"delta":{"content":"fine","reasoning_details":[{"type":"reasoning.text","text":"hm","deep":${deep}}]},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n`,
     'an error': `data: {"error":${'['.repeat(20_000)}${']'.repeat(20_000)}}\n\n`,
   }
   const upstream = await upstreamFor(t, ({ json }, response) =>

@@ -271,3 +271,12 @@ test('an answer that is cut short is a failure with the words so far', async () 
   assert.deepEqual([facts(result)['code'], facts(result)['attempts']], ['truncated', 1])
   assert.equal((result['content'] as { text?: string }[])[1]?.text, 'Nobo')
 })
+
+test('an answer that nests without end is told as one', async () => {
+  const deep = `{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`
+  const { gateway } = await withProvider('ollama', (response) =>
+    response.writeHead(200, { 'content-type': 'application/json' }).end(deep),
+  )
+  const result = await callTool(gateway, 'callTool', { tool: 'show', arguments: { model: 'a' } })
+  assert.partialDeepStrictEqual(facts(result), { code: 'invalid_response', cause: 'too_deep', provider: 'ollama' })
+})

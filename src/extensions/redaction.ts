@@ -1,6 +1,6 @@
 import type { Event } from '../gateway.ts'
 import type { Middleware } from '../handle.ts'
-import { nestsDeeperThan } from '../json.ts'
+import { isExactInteger, nestsDeeperThan } from '../json.ts'
 import type { Secrets, StreamRedaction } from '../secrets.ts'
 
 const maxDepth = 128
@@ -57,13 +57,22 @@ function cleaned(event: Event, { redact }: Secrets): Event {
       return { ...event, name: redact(event.name), argumentsText: cleanedJson(event.argumentsText, redact) }
     case 'result':
     case 'object':
-      return { ...event, value: cleanedValue(event.value, redact) as Record<string, unknown> }
+      return { ...event, value: cleanedObject(event.value, redact) }
+    case 'reasoning-block':
+      return { ...event, block: cleanedObject(event.block, redact) }
     default:
       return event
   }
 }
 
-/** Read first, because a key can hide behind escapes; what nests without end is left to the one who refuses it. */
+type Json = Record<string, unknown>
+
+/** What nests without end is left to the one who refuses it. */
+function cleanedObject(value: Json, redact: Secrets['redact']): Json {
+  return nestsDeeperThan(value, maxDepth) ? value : (cleanedValue(value, redact) as Json)
+}
+
+/** Read first, because a key can hide behind escapes. */
 function cleanedJson(text: string, redact: Secrets['redact']): string {
   try {
     const value: unknown = JSON.parse(text)
@@ -78,6 +87,6 @@ function cleanedJson(text: string, redact: Secrets['redact']): string {
 function cleanedValue(value: unknown, redact: Secrets['redact']): unknown {
   if (typeof value === 'string') return redact(value)
   if (Array.isArray(value)) return value.map((item) => cleanedValue(item, redact))
-  if (typeof value !== 'object' || value === null) return value
+  if (typeof value !== 'object' || value === null || isExactInteger(value)) return value
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [redact(name), cleanedValue(item, redact)]))
 }

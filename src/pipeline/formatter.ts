@@ -64,7 +64,8 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
           if (streaming) yield {}
           break
         case 'reasoning-block':
-          sealed.push(event.block)
+          if (nestsDeeperThan(event.block, maxDepth)) warnings.push('a reasoning block was left out: it nests too deep')
+          else sealed.push(event.block)
           break
         case 'tool-call':
           toolCalls.push(readToolCall(event, warnings))
@@ -173,8 +174,8 @@ function wordOf(name: string | undefined): string | undefined {
   return name?.slice(0, maxWordChars)
 }
 
-/** What a model makes up must not nest deeper than a client can be expected to read. */
-const maxDepth = 128
+/** What a provider makes up must not nest deeper than a client can be expected to read. */
+export const maxDepth = 128
 
 function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: string[]) {
   const { id, name, argumentsText } = event

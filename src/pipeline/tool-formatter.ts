@@ -1,6 +1,8 @@
+import { Fault } from '../errors.ts'
 import type { Event, ToolAsk } from '../gateway.ts'
+import { nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
-import { blockOf, elapsed, formatFault, linksOf, readCitation } from './formatter.ts'
+import { blockOf, elapsed, formatFault, linksOf, maxDepth, readCitation } from './formatter.ts'
 
 type Answering = { events: AsyncIterable<Event>; now: () => number; streaming: boolean }
 
@@ -37,6 +39,13 @@ export async function* formatToolCall(
           links.push(...linksOf([readCitation(event)]))
           break
         case 'result':
+          if (nestsDeeperThan(event.value, maxDepth)) {
+            throw new Fault('invalid_response', `the answer nests deeper than ${maxDepth} levels`, {
+              cause: 'too_deep',
+              provider: ask.provider,
+              attempts,
+            })
+          }
           result = event.value
           break
         case 'warning':
