@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { callTool, type Gateway, type Json, modernMeta, program } from './harness/gateway.ts'
-import { at, gatewayFor, progressOf, upstreamFor } from './harness/scope.ts'
+import { at, gate, gatewayFor, progressOf, until, upstreamFor } from './harness/scope.ts'
 import {
   type Answer,
   chatChunk,
@@ -854,4 +854,25 @@ test('an image for a model that is known to take none is refused before anything
       assert.equal(textOf(await callTool(gateway, 'createCompletion', { model, messages })), 'seen')
     }
   }
+})
+
+test('a server with one place says what it has, and is found by it, while it is at work', async (t) => {
+  const { opened, open } = gate()
+  const upstream = await upstreamFor(t, async ({ path }, response) => {
+    if (path === '/v1/models') return sendJson(response, 200, { data: [{ id: 'only-here' }] })
+    await opened
+    sendStream(response, chatStream(['fine']))
+  })
+  const place = { type: 'openai', baseUrl: upstream.url }
+  const other = { type: 'openai', baseUrl: 'http://127.0.0.1:9/v1', maxRetries: 0 }
+  const gateway = gatewayFor(t, {
+    PROVIDER_CONFIG: JSON.stringify({ providers: { other, one: { ...place, maxConcurrency: 1 } } }),
+  })
+  const first = ask(gateway, { model: 'one/only-here' })
+  await until(() => upstream.requests.length === 1)
+  const calls = [first, ask(gateway, { model: 'only-here' })]
+  const list = await callTool(gateway, 'listModels', { provider: 'one' })
+  assert.equal(at(list, 'structuredContent', 'models', 0, 'id'), 'one/only-here')
+  open()
+  for (const call of calls) assert.equal(at(await call, 'structuredContent', 'provider'), 'one')
 })

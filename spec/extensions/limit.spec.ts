@@ -297,3 +297,68 @@ test('tokensPerMinute: counted by length before, by the provider after', async (
   // What alone is more than a minute's worth goes out when all is there, or never would.
   await call(4000)
 })
+
+/** A provider of limits whose calls come to what the test says. */
+function scripted(limits: object, answer: (ask: Ask) => Event | Fault) {
+  const provider = configOf(limits).providers.get('a') as ProviderConfig
+  const route: Route = { provider, target: { provider: 'a', model: 'm', baseUrl: provider.baseUrl, headers: {} } }
+  const translate = withLimits(
+    async function* (ask): AsyncGenerator<Event> {
+      const outcome = answer(ask)
+      if (outcome instanceof Fault) throw outcome
+      yield outcome
+    },
+    () => 0,
+  )
+  return async (ask: Ask = { kind: 'chat', messages: [] }, signal = new AbortController().signal): Promise<string> => {
+    try {
+      for await (const _ of translate(ask, route, { signal, deadline: 1, streaming: false }));
+      return 'fine'
+    } catch (error) {
+      return (error as Fault).code
+    }
+  }
+}
+
+test('requestsPerMinute counts every request of a call, and none of a call that never left', async () => {
+  const served: Event = { type: 'served', provider: 'a', model: 'm', attempts: 3 }
+  const outcomes: (Event | Fault)[] = [
+    new Fault('configuration', 'no key', { attempts: 0 }),
+    served,
+    new Fault('provider_error', 'down', { attempts: 2 }),
+    served,
+    served,
+  ]
+  const call = scripted({ requestsPerMinute: 8, tokensPerMinute: 100 }, () => outcomes.shift() as Event | Fault)
+  const large: Ask = { kind: 'chat', messages: [], maxTokens: 100 }
+  assert.equal(await call(large), 'configuration')
+  assert.equal(await call(), 'fine')
+  assert.equal(await call(), 'provider_error')
+  assert.equal(await call(), 'fine')
+  assert.equal(await call(), 'busy', 'after eight requests')
+})
+
+test('a call that is interrupted in the queue gives back what it has not used', async () => {
+  const { call, running } = build({ maxConcurrency: 1, requestsPerMinute: 2 })
+  const first = call()
+  await settled()
+  const controller = new AbortController()
+  const gone = call('a', controller.signal)
+  await settled()
+  controller.abort()
+  await assert.rejects(gone, Fault)
+  const next = call()
+  await settled()
+  for (let at = 0; at < 2; at++) {
+    running[at]?.end()
+    await settled()
+  }
+  assert.deepEqual(await Promise.all([first, next]), Array(2).fill('text-delta,finish'))
+})
+
+test('a list of models waits for no place and uses nothing up', async () => {
+  const listing = scripted({ maxConcurrency: 1, requestsPerMinute: 1 }, () => ({ type: 'finish', reason: 'stop' }))
+  for (let at = 0; at < 3; at++) assert.equal(await listing({ kind: 'models', provider: 'a' }), 'fine')
+  assert.equal(await listing(), 'fine')
+  assert.equal(await listing(), 'busy')
+})

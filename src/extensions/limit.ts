@@ -57,23 +57,33 @@ export function withLimits(translate: Translate, now: () => number): Translate {
     if (limit && queue.length() >= maxQueued) throw busy(`${maxQueued} calls are waiting already`, 1000, where)
     requests?.take(1)
     tokens?.take(estimate)
-    const leave = limit ? yield* queued(limit, queue, attempted, where) : () => {}
+    let leave = () => {}
+    let made = 0
     let used: number | undefined
     try {
+      if (limit) leave = yield* queued(limit, queue, attempted, where)
+      made = 1
       for await (const event of translate(ask, route, attempted)) {
         if (event.type === 'usage') used = event.usage.totalTokens
+        else if (event.type === 'served') made = event.attempts
         yield event
       }
+    } catch (error) {
+      if (error instanceof Fault) made = error.detail.attempts ?? made
+      throw error
     } finally {
+      // Repeats are requests too, and a call that never left has used nothing.
+      requests?.take(made - 1)
+      if (made === 0) used = 0
       if (used !== undefined) tokens?.take(used - estimate)
       leave()
     }
   }
-  // A provider without limits costs its events no further step.
   return (ask, route, attempted) => {
     const { maxConcurrency, requestsPerMinute, tokensPerMinute } = route.provider
-    const handle = maxConcurrency || requestsPerMinute || tokensPerMinute ? limited : translate
-    return handle(ask, route, attempted)
+    // A list takes no model's time, and calls that have been let in wait for it. Where there are no limits, events cost no further step.
+    const isLimited = ask.kind !== 'models' && (maxConcurrency || requestsPerMinute || tokensPerMinute)
+    return (isLimited ? limited : translate)(ask, route, attempted)
   }
 }
 
