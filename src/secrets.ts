@@ -81,7 +81,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
     },
     keyFor(provider, url) {
       const entry = keys.get(provider)
-      return entry && new URL(url).origin === entry.origin ? entry.key : undefined
+      return entry && isAt(entry.origin, url) ? entry.key : undefined
     },
     generation: (provider) => keys.get(provider)?.generation ?? 0,
     reread(provider, generation) {
@@ -96,6 +96,11 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
       return true
     },
   }
+}
+
+/** Behind the whole origin and a slash nothing can lead elsewhere; every other spelling is read as the standard has it. */
+function isAt(origin: string, url: string): boolean {
+  return url.startsWith(`${origin}/`) || new URL(url).origin === origin
 }
 
 /** The key without the white space that editors and shells leave around it; undefined if there is none to read. */

@@ -4,8 +4,9 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { type Config, type ProviderConfig, readConfig } from '../../src/config.ts'
 import { Fault } from '../../src/errors.ts'
 import { withLimits } from '../../src/extensions/limit.ts'
-import type { Ask, Event } from '../../src/gateway.ts'
+import type { Ask, Event, Events } from '../../src/gateway.ts'
 import type { Route } from '../../src/pipeline/router.ts'
+import { eventsIn } from '../harness/events.ts'
 import { gate } from '../harness/scope.ts'
 
 /** A provider's own limits: places, and requests a minute. */
@@ -24,7 +25,7 @@ function build(limits: object) {
   let active = 0
   let nowMs = 0
   const translate = withLimits(
-    async function* (): AsyncGenerator<Event> {
+    async function* (): AsyncGenerator<Events> {
       const { opened, open } = gate()
       let failure: Error | undefined
       active += 1
@@ -37,10 +38,10 @@ function build(limits: object) {
         },
       })
       try {
-        yield { type: 'text-delta', text: 'a' }
+        yield [{ type: 'text-delta', text: 'a' }]
         await opened
         if (failure) throw failure
-        yield { type: 'finish', reason: 'stop' }
+        yield [{ type: 'finish', reason: 'stop' }]
       } finally {
         active -= 1
       }
@@ -57,7 +58,9 @@ function build(limits: object) {
     const provider = config.providers.get(name) as ProviderConfig
     const route: Route = { provider, target: { provider: name, model: 'm', baseUrl: provider.baseUrl, headers: {} } }
     const seen: string[] = []
-    for await (const event of translate(ask, route, { signal, deadline: Number.POSITIVE_INFINITY, streaming }))
+    for await (const event of eventsIn(
+      translate(ask, route, { signal, deadline: Number.POSITIVE_INFINITY, streaming }),
+    ))
       if (event.type === 'queued') places.push(event.place)
       else seen.push(event.type)
     return seen.join()
@@ -139,8 +142,8 @@ test('a reader that leaves gives its place back', async () => {
   const provider = config.providers.get('a') as ProviderConfig
   const route: Route = { provider, target: { provider: 'a', model: 'm', baseUrl: '', headers: {} } }
   const translate = withLimits(
-    async function* (): AsyncGenerator<Event> {
-      for (;;) yield { type: 'text-delta', text: 'a' }
+    async function* (): AsyncGenerator<Events> {
+      for (;;) yield [{ type: 'text-delta', text: 'a' }]
     },
     () => 0,
   )
@@ -273,8 +276,8 @@ test('tokensPerMinute: counted by length before, by the provider after', async (
   let totalTokens = 10
   let nowMs = 0
   const translate = withLimits(
-    async function* (): AsyncGenerator<Event> {
-      yield { type: 'usage', usage: { promptTokens: 1, completionTokens: totalTokens - 1, totalTokens } }
+    async function* (): AsyncGenerator<Events> {
+      yield [{ type: 'usage', usage: { promptTokens: 1, completionTokens: totalTokens - 1, totalTokens } }]
     },
     () => nowMs,
   )
@@ -303,10 +306,10 @@ function scripted(limits: object, answer: (ask: Ask) => Event | Fault) {
   const provider = configOf(limits).providers.get('a') as ProviderConfig
   const route: Route = { provider, target: { provider: 'a', model: 'm', baseUrl: provider.baseUrl, headers: {} } }
   const translate = withLimits(
-    async function* (ask): AsyncGenerator<Event> {
+    async function* (ask): AsyncGenerator<Events> {
       const outcome = answer(ask)
       if (outcome instanceof Fault) throw outcome
-      yield outcome
+      yield [outcome]
     },
     () => 0,
   )

@@ -4,6 +4,7 @@ import { withRedaction } from '../../src/extensions/redaction.ts'
 import type { Event } from '../../src/gateway.ts'
 import { parseKeepingDigits } from '../../src/json.ts'
 import { createSecrets } from '../../src/secrets.ts'
+import { eventsIn, oneByOne } from '../harness/events.ts'
 
 /** Keys taken out of what a model says, and nothing else. */
 
@@ -12,15 +13,17 @@ const secrets = createSecrets([{ provider: 'p', baseUrl: 'https://api.example.co
 
 async function through(events: readonly (Event | Error)[]): Promise<{ events: Event[]; error?: unknown }> {
   const passed: Event[] = []
-  const handle = withRedaction(secrets)(async function* () {
-    for (const event of events) {
-      if (event instanceof Error) throw event
-      yield event
-    }
-  })
+  const handle = withRedaction(secrets)(
+    oneByOne(async function* () {
+      for (const event of events) {
+        if (event instanceof Error) throw event
+        yield event
+      }
+    }),
+  )
   try {
     const call = { signal: new AbortController().signal, streaming: true }
-    for await (const event of handle({ kind: 'chat', messages: [] }, call)) passed.push(event)
+    for await (const event of eventsIn(handle({ kind: 'chat', messages: [] }, call))) passed.push(event)
     return { events: passed }
   } catch (error) {
     return { events: passed, error }

@@ -5,6 +5,7 @@ import { Fault } from '../../src/errors.ts'
 import type { HttpRequest, HttpResponse } from '../../src/http/message.ts'
 import { createPool } from '../../src/http/pool.ts'
 import { decodeStream, readChatChoice } from '../../src/providers/openai-stream.ts'
+import { eventsIn } from '../harness/events.ts'
 import { type Answer, chatChunk, chatStream, startUpstream, type Upstream } from '../harness/upstream.ts'
 
 /** The pool against real sockets, which lie at every level. */
@@ -290,7 +291,7 @@ test('one abort leaves the other calls of the pool alone', async (t) => {
 
 async function answerOf(response: HttpResponse): Promise<string> {
   const texts: string[] = []
-  for await (const event of decodeStream(response, readChatChoice))
+  for await (const event of eventsIn(decodeStream(response, readChatChoice)))
     if (event.type === 'text-delta') texts.push(event.text)
   return texts.join('')
 }

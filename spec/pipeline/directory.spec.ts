@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { Fault } from '../../src/errors.ts'
 import type { Event, ModelsAsk } from '../../src/gateway.ts'
 import { createDirectory } from '../../src/pipeline/directory.ts'
+import { oneByOne } from '../harness/events.ts'
 
 /** Which models there are: asked once, page by page, and remembered for a while. */
 
@@ -13,12 +14,12 @@ function build(pages: (ask: ModelsAsk, number: number) => Page) {
   const asks: ModelsAsk[] = []
   let nowMs = 0
   const directory = createDirectory(
-    async function* (ask): AsyncGenerator<Event> {
+    oneByOne(async function* (ask): AsyncGenerator<Event> {
       const page = pages(ask, asks.push(ask) - 1)
       if (page instanceof Fault) throw page
       for (const name of page.names) yield { type: 'model', model: { name } }
       if (page.after !== undefined) yield { type: 'next-page', after: page.after }
-    },
+    }),
     () => nowMs,
   )
   return { directory, asks, advance: (ms: number) => (nowMs += ms) }
@@ -116,7 +117,7 @@ test('a caller that goes away says nothing about the provider', async () => {
 
 test('what else a list says is short, visible and little', async () => {
   const directory = createDirectory(
-    async function* (): AsyncGenerator<Event> {
+    oneByOne(async function* (): AsyncGenerator<Event> {
       yield {
         type: 'model',
         model: { name: 'a', ownedBy: 'x'.repeat(1000), capabilities: ['vision', 'a sentence', '\u001b[2J'] },
@@ -125,7 +126,7 @@ test('what else a list says is short, visible and little', async () => {
         type: 'model',
         model: { name: 'b', ownedBy: 'Some Body', capabilities: Array.from({ length: 99 }, (_, at) => `c${at}`) },
       }
-    },
+    }),
     () => 0,
   )
   const [a, b] = await directory.list('p', never)

@@ -7,6 +7,7 @@ import type { ChatAsk, EmbedAsk, Event } from '../../src/gateway.ts'
 import { formatCompletion, formatEmbedding, formatFault } from '../../src/pipeline/formatter.ts'
 import type { Progress, ToolResult } from '../../src/tool.ts'
 import { declarations } from '../../src/tools/declarations.ts'
+import { oneByOne } from '../harness/events.ts'
 
 /** Events to progress and results. */
 
@@ -28,7 +29,7 @@ function ticking(): () => number {
 async function complete(events: readonly (Event | Error)[], ask: Partial<ChatAsk> = {}, streaming = true) {
   const steps: Progress[] = []
   const call = { signal: new AbortController().signal, streaming }
-  const answered = withStructuredOutput(() => flow(events))({ kind: 'chat', messages: [], ...ask }, call)
+  const answered = withStructuredOutput(oneByOne(() => flow(events)))({ kind: 'chat', messages: [], ...ask }, call)
   const run = formatCompletion({ events: answered, now: ticking(), streaming })
   for (;;) {
     const next = await run.next()
@@ -353,7 +354,7 @@ for (const [name, error] of strangers) {
 async function embed(events: readonly (Event | Error)[], ask: Partial<EmbedAsk> = {}): Promise<ToolResult> {
   return formatEmbedding(
     { kind: 'embed', input: ['a', 'b'], encoding: 'float', ...ask },
-    { events: flow(events), now: ticking(), streaming: false },
+    { events: oneByOne(() => flow(events))(), now: ticking(), streaming: false },
   )
 }
 const vector = (index: number, embedding: number[] | string): Event => ({ type: 'embedding', index, embedding })

@@ -7,13 +7,14 @@ import { type Clock, systemClock } from '../../src/clock.ts'
 import { readConfig } from '../../src/config.ts'
 import { Fault } from '../../src/errors.ts'
 import { withDeadline } from '../../src/extensions/deadline.ts'
-import type { ChatAsk, Event } from '../../src/gateway.ts'
+import type { ChatAsk, Event, Events } from '../../src/gateway.ts'
 import type { HttpRequest, HttpResponse, Send } from '../../src/http/message.ts'
 import { createDirectory } from '../../src/pipeline/directory.ts'
 import { createPipeline } from '../../src/pipeline/pipeline.ts'
 import { createRouter } from '../../src/pipeline/router.ts'
 import { createTranslator } from '../../src/pipeline/translator.ts'
 import { createSecrets } from '../../src/secrets.ts'
+import { eventsIn } from '../harness/events.ts'
 import { gate } from '../harness/scope.ts'
 import { chatChunk, chatStream } from '../harness/upstream.ts'
 
@@ -80,11 +81,11 @@ const ask = (more: Partial<ChatAsk> = {}): ChatAsk => ({
   ...more,
 })
 
-async function gather(events: AsyncIterable<Event>): Promise<{ text: string; events: Event[]; fault?: Fault }> {
+async function gather(events: AsyncIterable<Events>): Promise<{ text: string; events: Event[]; fault?: Fault }> {
   const seen: Event[] = []
   const text = () => seen.map((event) => (event.type === 'text-delta' ? event.text : '')).join('')
   try {
-    for await (const event of events) seen.push(event)
+    for await (const event of eventsIn(events)) seen.push(event)
     return { text: text(), events: seen }
   } catch (error) {
     assert.ok(error instanceof Fault, String(error))
@@ -558,7 +559,7 @@ test('a reader that leaves ends the answer of the provider', async () => {
   const built = build(() => ({
     body: [chatChunk({ content: 'a' }), chatChunk({ content: 'b' }), chatChunk({ content: 'c' })],
   }))
-  for await (const event of built.handle(ask(), { signal: new AbortController().signal, streaming: true })) {
+  for await (const event of eventsIn(built.handle(ask(), { signal: new AbortController().signal, streaming: true }))) {
     if (event.type === 'text-delta') break
   }
   assert.deepEqual(built.released, [0])

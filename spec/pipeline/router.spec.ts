@@ -5,6 +5,7 @@ import { Fault } from '../../src/errors.ts'
 import type { Ask, Event } from '../../src/gateway.ts'
 import { createDirectory } from '../../src/pipeline/directory.ts'
 import { createRouter, type Router } from '../../src/pipeline/router.ts'
+import { oneByOne } from '../harness/events.ts'
 
 /** Which provider and model a name leads to. */
 
@@ -26,12 +27,12 @@ function build({ providers = { a, b }, routes, defaultModel, env = {}, models = 
   const asked: string[] = []
   let nowMs = 0
   const directory = createDirectory(
-    async function* ({ provider }): AsyncGenerator<Event> {
+    oneByOne(async function* ({ provider }): AsyncGenerator<Event> {
       asked.push(provider)
       const names = models[provider]
       if (!names) throw new Fault('network', 'down', { cause: 'connect_refused' })
       for (const name of names) yield { type: 'model', model: { name } }
-    },
+    }),
     () => nowMs,
   )
   const router = createRouter(config, directory, random)

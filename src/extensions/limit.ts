@@ -1,7 +1,7 @@
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { ProviderConfig } from '../config.ts'
 import { Fault, type FaultDetail } from '../errors.ts'
-import { type Ask, type Event, textOf } from '../gateway.ts'
+import { type Ask, type Events, textOf } from '../gateway.ts'
 import type { Attempted, Translate } from '../pipeline/translator.ts'
 
 /** Calls that may wait for a free place at one provider. */
@@ -63,10 +63,12 @@ export function withLimits(translate: Translate, now: () => number): Translate {
     try {
       if (limit) leave = yield* queued(limit, queue, attempted, where)
       made = 1
-      for await (const event of translate(ask, route, attempted)) {
-        if (event.type === 'usage') used = event.usage.totalTokens
-        else if (event.type === 'served') made = event.attempts
-        yield event
+      for await (const events of translate(ask, route, attempted)) {
+        for (const event of events) {
+          if (event.type === 'usage') used = event.usage.totalTokens
+          else if (event.type === 'served') made = event.attempts
+        }
+        yield events
       }
     } catch (error) {
       if (error instanceof Fault) made = error.detail.attempts ?? made
@@ -144,7 +146,7 @@ async function* queued(
   queue: Queue,
   { signal, streaming }: Attempted,
   where: FaultDetail,
-): AsyncGenerator<Event, () => void> {
+): AsyncGenerator<Events, () => void> {
   const ticket = queue.join()
   let leave: (() => void) | undefined
   const entering = enter(limit, signal, where).then((entered) => (leave = entered))
@@ -157,7 +159,7 @@ async function* queued(
     await Promise.race([entering, new Promise((resolve) => setImmediate(resolve))])
     for (let told = 0; leave === undefined; ) {
       const place = ticket.place()
-      if (place !== told) yield { type: 'queued', place }
+      if (place !== told) yield [{ type: 'queued', place }]
       told = place
       await Promise.race([entering, ticket.changed()])
     }

@@ -1,4 +1,4 @@
-import type { Event } from '../gateway.ts'
+import type { Event, Events } from '../gateway.ts'
 import type { Middleware } from '../handle.ts'
 import { isExactInteger, nestsDeeperThan } from '../json.ts'
 import type { Secrets, StreamRedaction } from '../secrets.ts'
@@ -16,37 +16,44 @@ export function withRedaction(secrets: Secrets): Middleware {
       const thoughts = secrets.redactStream()
       const measured: Event[] = []
       let told = false
-      const rest = function* () {
+      const rest = (): Event[] => {
+        const events: Event[] = []
         const text = words.end()
-        if (text !== '') yield { type: 'text-delta' as const, text }
+        if (text !== '') events.push({ type: 'text-delta', text })
         const thought = thoughts.end()
-        if (thought !== '') yield { type: 'reasoning-delta' as const, text: thought }
+        if (thought !== '') events.push({ type: 'reasoning-delta', text: thought })
         // Tokens are too short to be told from a key, one by one.
-        if (!words.found) yield* measured.splice(0)
-        if (told || !(words.found || thoughts.found)) return
-        told = true
-        yield { type: 'warning' as const, message: 'a key was taken out of the answer' }
+        if (!words.found) events.push(...measured.splice(0))
+        if (!told && (words.found || thoughts.found)) {
+          told = true
+          events.push({ type: 'warning', message: 'a key was taken out of the answer' })
+        }
+        return events
+      }
+      const clean = (event: Event): Event | Events => {
+        if (event.type === 'text-delta' || event.type === 'reasoning-delta') {
+          const stream: StreamRedaction = event.type === 'text-delta' ? words : thoughts
+          const text = stream.push(event.text)
+          return text === event.text ? event : text === '' ? [] : { ...event, text }
+        }
+        if (event.type === 'finish') return [...rest(), event]
+        if (event.type !== 'logprobs') return cleaned(event, secrets)
+        measured.push(event)
+        return []
       }
       try {
-        for await (const event of next(ask, call)) {
-          if (event.type === 'text-delta' || event.type === 'reasoning-delta') {
-            const stream: StreamRedaction = event.type === 'text-delta' ? words : thoughts
-            const text = stream.push(event.text)
-            if (text === event.text) yield event
-            else if (text !== '') yield { ...event, text }
-          } else if (event.type === 'logprobs') measured.push(event)
-          else {
-            if (event.type === 'finish') yield* rest()
-            yield cleaned(event, secrets)
-          }
+        for await (const events of next(ask, call)) {
+          const passed = events.flatMap(clean)
+          if (passed.length > 0) yield passed
         }
-        // Not every answer ends with a finish.
-        yield* rest()
       } catch (error) {
         // The text so far belongs to the fault's result.
-        yield* rest()
+        yield rest()
         throw error
       }
+      // Not every answer ends with a finish.
+      const left = rest()
+      if (left.length > 0) yield left
     }
 }
 

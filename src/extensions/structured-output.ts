@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { Ask, ChatAsk, Event, Usage } from '../gateway.ts'
+import type { Ask, ChatAsk, Event, Events, Usage } from '../gateway.ts'
 import type { Call, Handle, Middleware } from '../handle.ts'
 import type { Reading } from '../pipeline/response-schema.ts'
 
@@ -22,7 +22,7 @@ type Turn = {
   finish?: Finish
 }
 
-async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call): AsyncGenerator<Event> {
+async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call): AsyncGenerator<Events> {
   const usages: Usage[] = []
   let asked: Ask = ask
   let attempts = 0
@@ -32,48 +32,58 @@ async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call): As
     const reading = isAnswer(turn) ? await readAnswer(ask.responseSchema, turn.text) : undefined
     const problem = reading && 'problem' in reading ? reading.problem : undefined
     if (problem !== undefined && !call.streaming && !repaired) {
-      yield { type: 'warning', message: `the answer did not fit responseSchema (${problem}) and was asked for again` }
+      yield [{ type: 'warning', message: `the answer did not fit responseSchema (${problem}) and was asked for again` }]
       asked = { ...ask, messages: [...ask.messages, ...correction(turn.text, problem)] }
       continue
     }
-    if (!call.streaming && turn.text !== '') yield { type: 'text-delta', text: turn.text }
-    yield* turn.logprobs
+    if (!call.streaming && turn.text !== '') yield [{ type: 'text-delta', text: turn.text }]
+    yield turn.logprobs
     if (problem !== undefined) throw unfit(problem, turn, attempts)
-    if (reading && 'value' in reading) yield* resultOf(reading)
     const usage = sumOf(usages)
-    if (usage) yield { type: 'usage', usage }
-    if (turn.finish) yield turn.finish
+    yield [
+      ...(reading && 'value' in reading ? resultOf(reading) : []),
+      ...(usage ? [{ type: 'usage' as const, usage }] : []),
+      ...(turn.finish ? [turn.finish] : []),
+    ]
     return
   }
 }
 
 /** Passes events on, and with them the text, unless another turn may take its place. */
 async function* takeTurn(
-  events: AsyncIterable<Event>,
+  events: AsyncIterable<Events>,
   streaming: boolean,
   usages: Usage[],
   attemptsBefore: number,
-): AsyncGenerator<Event, Turn> {
+): AsyncGenerator<Events, Turn> {
   const texts: string[] = []
   const turn: Turn = { text: '', logprobs: [], calledTools: false, served: undefined }
-  try {
-    for await (const event of events) {
-      if (event.type === 'text-delta') {
+  const passed = (event: Event): Events => {
+    switch (event.type) {
+      case 'text-delta':
         texts.push(event.text)
-        yield streaming ? event : { type: 'step' }
-      } else if (event.type === 'served') {
+        return [streaming ? event : { type: 'step' }]
+      case 'served':
         turn.served = { ...event, attempts: event.attempts + attemptsBefore }
-        yield turn.served
-      } else if (event.type === 'usage') usages.push(event.usage)
-      else if (event.type === 'logprobs') turn.logprobs.push(event)
-      else if (event.type === 'finish') turn.finish = event
-      else {
+        return [turn.served]
+      case 'usage':
+        usages.push(event.usage)
+        return []
+      case 'logprobs':
+        turn.logprobs.push(event)
+        return []
+      case 'finish':
+        turn.finish = event
+        return []
+      default:
         turn.calledTools ||= event.type === 'tool-call'
-        yield event
-      }
+        return [event]
     }
+  }
+  try {
+    for await (const together of events) yield together.flatMap(passed)
   } catch (error) {
-    if (!streaming && texts.length > 0) yield { type: 'text-delta', text: texts.join('') }
+    if (!streaming && texts.length > 0) yield [{ type: 'text-delta', text: texts.join('') }]
     throw error
   }
   return { ...turn, text: texts.join('') }

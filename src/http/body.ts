@@ -141,13 +141,20 @@ function firstCharacter(chunk: Uint8Array): string | undefined {
   return at === -1 ? undefined : String.fromCharCode(chunk[at] as number)
 }
 
-async function* putBack(begun: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    yield* begun
-    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value
-  } finally {
-    await rest.return?.()
+/** The chunks that have been looked at, and then the others. */
+function putBack(begun: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncIterableIterator<Uint8Array> {
+  const chunks: AsyncIterableIterator<Uint8Array> = {
+    next() {
+      const value = begun.shift()
+      return value ? Promise.resolve({ done: false, value }) : rest.next()
+    },
+    async return() {
+      await rest.return?.()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]: () => chunks,
   }
+  return chunks
 }
 
 /** The beginning of an error's body as text, whatever its bytes are. */

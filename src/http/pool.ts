@@ -89,8 +89,8 @@ function exchange(
   proxy: ProxySettings,
   signal: AbortSignal,
 ): Promise<HttpResponse> {
-  const { origin, pathname, protocol, search } = new URL(request.url)
-  const proxied = Boolean(proxy.http || (protocol === 'https:' && proxy.https))
+  const { origin, path } = placeOf(request.url)
+  const proxied = Boolean(proxy.http || (origin.startsWith('https:') && proxy.https))
   return new Promise<HttpResponse>((resolve, reject) => {
     let connection: Dispatcher.DispatchController | undefined
     let body: Body | undefined
@@ -114,7 +114,7 @@ function exchange(
     dispatcher.dispatch(
       {
         origin,
-        path: pathname + search,
+        path,
         method: request.method,
         headers: { ...request.headers, 'accept-encoding': 'identity' },
         ...(request.body === undefined ? {} : { body: request.body }),
@@ -146,6 +146,20 @@ function exchange(
   })
 }
 
+/** Endpoints are few and asked again and again: what they are made of is kept. */
+const places = new Map<string, { origin: string; path: string }>()
+const maxPlaces = 256
+
+function placeOf(url: string): { origin: string; path: string } {
+  const known = places.get(url)
+  if (known) return known
+  const { origin, pathname, search } = new URL(url)
+  const place = { origin, path: pathname + search }
+  if (places.size >= maxPlaces) places.clear()
+  places.set(url, place)
+  return place
+}
+
 type Body = AsyncIterableIterator<Uint8Array> & {
   push(chunk: Uint8Array): void
   end(): void
@@ -172,6 +186,19 @@ function createBody(connection: Dispatcher.DispatchController): Body {
     wake?.()
     wake = undefined
   }
+  const take = async (): Promise<IteratorResult<Uint8Array>> => {
+    if (queue.length > 0) {
+      const value = queue.length === 1 ? (queue[0] as Uint8Array) : Buffer.concat(queue)
+      queue = []
+      queuedBytes = 0
+      ready = ended || failure !== undefined
+      lastReadMs = performance.now()
+      if (connection.paused) connection.resume()
+      return { done: false, value }
+    }
+    if (failure) throw failure.fault
+    return { done: true, value: undefined }
+  }
   const body: Body = {
     push(chunk) {
       queuedBytes += chunk.length
@@ -195,19 +222,8 @@ function createBody(connection: Dispatcher.DispatchController): Body {
       failure = { fault }
       arrived()
     },
-    async next() {
-      if (!ready) await new Promise<void>((resolve) => (wake = resolve))
-      if (queue.length > 0) {
-        const value = queue.length === 1 ? (queue[0] as Uint8Array) : Buffer.concat(queue)
-        queue = []
-        queuedBytes = 0
-        ready = ended || failure !== undefined
-        lastReadMs = performance.now()
-        if (connection.paused) connection.resume()
-        return { done: false, value }
-      }
-      if (failure) throw failure.fault
-      return { done: true, value: undefined }
+    next() {
+      return ready ? take() : new Promise<void>((resolve) => (wake = resolve)).then(take)
     },
     async return() {
       clearTimeout(rest)

@@ -56,19 +56,20 @@ export function withPatience<T>(
 ): AsyncIterator<T> {
   let waiting = true
   const patience = clock.timer(ms, () => (waiting ? onLate(lifeless(ms)) : patience.restart()))
+  const told = (next: IteratorResult<T>) => {
+    waiting = false
+    if (next.done) patience.stop()
+    return next
+  }
+  const failed = (error: unknown) => {
+    patience.stop()
+    throw error
+  }
   return {
-    async next() {
+    next() {
       waiting = true
       patience.restart()
-      try {
-        const next = await values.next()
-        waiting = false
-        if (next.done) patience.stop()
-        return next
-      } catch (error) {
-        patience.stop()
-        throw error
-      }
+      return values.next().then(told, failed)
     },
     async return() {
       patience.stop()
@@ -86,28 +87,48 @@ function lifeless(ms: number): Fault {
   })
 }
 
-async function* watched(
+/** The chunks of a body, each of which must come in time. */
+function watched(
   body: AsyncIterable<Uint8Array>,
   firstByte: Timer,
   newIdle: (onEnd: () => void) => Timer,
   { onIdle, release }: { onIdle(): void; release(): void },
-): AsyncGenerator<Uint8Array> {
-  let waiting = true
+): AsyncIterableIterator<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]()
+  let waiting = false
+  let begun = false
   let idle: Timer | undefined
-  try {
-    for await (const chunk of body) {
-      firstByte.stop()
-      waiting = false
-      yield chunk
-      waiting = true
-      // One timer, pushed back by each chunk: cheaper than one a chunk.
-      if (idle) idle.restart()
-      else idle = newIdle(() => (waiting ? onIdle() : idle?.restart()))
-    }
-  } finally {
+  const settle = () => {
     idle?.stop()
     release()
   }
+  const told = (next: IteratorResult<Uint8Array>) => {
+    waiting = false
+    begun = true
+    if (next.done) settle()
+    else firstByte.stop()
+    return next
+  }
+  const failed = (error: unknown) => {
+    settle()
+    throw error
+  }
+  const iterator: AsyncIterableIterator<Uint8Array> = {
+    next() {
+      waiting = true
+      // One timer, pushed back by each chunk: cheaper than one a chunk.
+      if (idle) idle.restart()
+      else if (begun) idle = newIdle(() => (waiting ? onIdle() : idle?.restart()))
+      return chunks.next().then(told, failed)
+    },
+    async return() {
+      settle()
+      await chunks.return?.()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  }
+  return iterator
 }
 
 function silent(what: string, cause: string): Fault {

@@ -1,4 +1,4 @@
-import type { Event, ModelInfo, ModelsAsk } from '../gateway.ts'
+import type { Events, ModelInfo, ModelsAsk } from '../gateway.ts'
 import { nearest } from '../nearest.ts'
 
 /** Which models each provider has, as it last said. */
@@ -26,7 +26,7 @@ const maxWords = 32
 const decentName = /^[\w./:@+~-]{1,128}$/
 
 export function createDirectory(
-  ask: (ask: ModelsAsk, signal: AbortSignal) => AsyncIterable<Event>,
+  ask: (ask: ModelsAsk, signal: AbortSignal) => AsyncIterable<Events>,
   now: () => number,
 ): Directory {
   const known = new Map<string, { models: readonly ModelInfo[]; atMs: number }>()
@@ -41,10 +41,12 @@ export function createDirectory(
     let after: string | undefined
     for (let page = 0; page < maxPages; page++) {
       let next: string | undefined
-      for await (const event of ask({ kind: 'models', provider, timeoutMs, after }, signal)) {
-        if (event.type === 'next-page') next = event.after
-        else if (event.type === 'model' && decentName.test(event.model.name) && models.size < maxModels) {
-          models.set(event.model.name, decent(event.model))
+      for await (const events of ask({ kind: 'models', provider, timeoutMs, after }, signal)) {
+        for (const event of events) {
+          if (event.type === 'next-page') next = event.after
+          else if (event.type === 'model' && decentName.test(event.model.name) && models.size < maxModels) {
+            models.set(event.model.name, decent(event.model))
+          }
         }
       }
       // A page that leads back to itself would have no end.

@@ -1,5 +1,5 @@
 import { Fault, type FaultCode, type Met } from '../errors.ts'
-import type { EmbedAsk, Event, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
+import type { EmbedAsk, Event, Events, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
 import { visible } from '../http/problem.ts'
 import { isObject, losesDigits, nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
@@ -29,7 +29,7 @@ export type Completion = {
 /** What the answer rests on: a page by its address, or a document by its title and the words that are cited. */
 type Citation = { url?: string; title?: string; text?: string }
 
-type Answering = { events: AsyncIterable<Event>; now: () => number; streaming: boolean }
+type Answering = { events: AsyncIterable<Events>; now: () => number; streaming: boolean }
 
 /** An answer as it comes; with `streaming`, each piece of its text is a step of progress. */
 export async function* formatCompletion({ events, now, streaming }: Answering): AsyncGenerator<Progress, ToolResult> {
@@ -51,60 +51,63 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
   let object: Record<string, unknown> | undefined
 
   try {
-    for await (const event of events) {
-      switch (event.type) {
-        case 'text-delta':
-          firstTokenMs ??= elapsed(startedMs, now)
-          texts.push(event.text)
-          if (streaming) yield { message: event.text }
-          break
-        case 'reasoning-delta':
-          firstTokenMs ??= elapsed(startedMs, now)
-          thoughts.push(event.text)
-          if (streaming) yield {}
-          break
-        case 'reasoning-block':
-          if (nestsDeeperThan(event.block, maxDepth)) warnings.push('a reasoning block was left out: it nests too deep')
-          else sealed.push(event.block)
-          break
-        case 'tool-call':
-          toolCalls.push(readToolCall(event, warnings))
-          break
-        case 'served':
-          served = event
-          break
-        case 'queued':
-          if (streaming) yield { place: event.place }
-          break
-        case 'response':
-          answeredAs = wordOf(event.model) ?? answeredAs
-          requestId = event.requestId ?? requestId
-          break
-        case 'usage':
-          usage = event.usage
-          break
-        case 'warning':
-          warnings.push(event.message)
-          break
-        case 'object':
-          object = event.value
-          break
-        case 'logprobs':
-          for (const token of event.tokens) logprobs.push(token)
-          break
-        case 'citation':
-          citations.push(readCitation(event))
-          break
-        case 'content':
-          media.push(blockOf(event.part))
-          break
-        case 'step':
-          firstTokenMs ??= elapsed(startedMs, now)
-          if (streaming) yield {}
-          break
-        case 'finish':
-          finish = event
-          break
+    for await (const together of events) {
+      for (const event of together) {
+        switch (event.type) {
+          case 'text-delta':
+            firstTokenMs ??= elapsed(startedMs, now)
+            texts.push(event.text)
+            if (streaming) yield { message: event.text }
+            break
+          case 'reasoning-delta':
+            firstTokenMs ??= elapsed(startedMs, now)
+            thoughts.push(event.text)
+            if (streaming) yield {}
+            break
+          case 'reasoning-block':
+            if (nestsDeeperThan(event.block, maxDepth))
+              warnings.push('a reasoning block was left out: it nests too deep')
+            else sealed.push(event.block)
+            break
+          case 'tool-call':
+            toolCalls.push(readToolCall(event, warnings))
+            break
+          case 'served':
+            served = event
+            break
+          case 'queued':
+            if (streaming) yield { place: event.place }
+            break
+          case 'response':
+            answeredAs = wordOf(event.model) ?? answeredAs
+            requestId = event.requestId ?? requestId
+            break
+          case 'usage':
+            usage = event.usage
+            break
+          case 'warning':
+            warnings.push(event.message)
+            break
+          case 'object':
+            object = event.value
+            break
+          case 'logprobs':
+            for (const token of event.tokens) logprobs.push(token)
+            break
+          case 'citation':
+            citations.push(readCitation(event))
+            break
+          case 'content':
+            media.push(blockOf(event.part))
+            break
+          case 'step':
+            firstTokenMs ??= elapsed(startedMs, now)
+            if (streaming) yield {}
+            break
+          case 'finish':
+            finish = event
+            break
+        }
       }
     }
     const text = texts.join('')
@@ -207,12 +210,14 @@ export async function formatEmbedding(ask: EmbedAsk, { events, now }: Answering)
   let answeredAs: string | undefined
   let usage: Usage | undefined
   try {
-    for await (const event of events) {
-      if (event.type === 'embedding') embeddings[event.index] = event.embedding
-      else if (event.type === 'served') served = event
-      else if (event.type === 'response') answeredAs = wordOf(event.model)
-      else if (event.type === 'usage') usage = event.usage
-      else if (event.type === 'warning') warnings.push(event.message)
+    for await (const together of events) {
+      for (const event of together) {
+        if (event.type === 'embedding') embeddings[event.index] = event.embedding
+        else if (event.type === 'served') served = event
+        else if (event.type === 'response') answeredAs = wordOf(event.model)
+        else if (event.type === 'usage') usage = event.usage
+        else if (event.type === 'warning') warnings.push(event.message)
+      }
     }
     const complete = ask.input.every((_, at) => embeddings[at] !== undefined)
     if (!complete)

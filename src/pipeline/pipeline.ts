@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { Fault, type Met } from '../errors.ts'
-import type { Ask, Part, Substituted } from '../gateway.ts'
-import type { Call, Handle } from '../handle.ts'
+import type { Ask, Events, Part, Substituted } from '../gateway.ts'
+import type { Handle } from '../handle.ts'
 import type { Directory } from './directory.ts'
 import { createHealth } from './health.ts'
 import type { Route, Router } from './router.ts'
@@ -28,65 +28,70 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
     active += counted
     try {
       const found = await router.route(ask, call.signal)
-      yield* isAboutModel(ask) ? tryInTurn(ask, found, call) : tryRoute(ask, found[0] as Route, call)
+      const { signal, streaming, deadline = Number.POSITIVE_INFINITY } = call
+      const attempted = { signal, streaming, deadline }
+      if (!isAboutModel(ask)) return yield* translate(ask, found[0] as Route, attempted)
+
+      const routes = health.order(found)
+      const substituted = routes.length > 1 ? found.filter(health.isDown).map(stoodBack) : []
+      const met: Met[] = []
+      for (const [at, route] of routes.entries()) {
+        const routedMs = clock.now()
+        let delivered = false
+        try {
+          assertTakes(ask, route, directory)
+          for await (const events of translate(ask, route, attempted)) {
+            const begins: boolean = !delivered && events.some(({ type }) => type === 'served')
+            if (begins) router.observe(route, clock.now() - routedMs)
+            delivered ||= begins
+            yield begins ? withHistory(events, route, met, substituted) : events
+          }
+          health.succeeded(route)
+          return
+        } catch (error) {
+          if (!(error instanceof Fault)) throw error
+          health.failed(route, error)
+          met.push(...(error.detail.met ?? []))
+          const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
+          if (at === routes.length - 1 || delivered || signal.aborted || isFinal) {
+            const detail = { ...error.detail, attempts: met.length, ...(met.length > 0 ? { met } : {}) }
+            const hint = await hintOf(error, route, signal)
+            throw new Fault(
+              error.code,
+              hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint,
+              detail,
+            )
+          }
+          const known = substituted.find(({ model }) => model === nameOf(route))
+          if (known) known.code = error.code
+          else substituted.push({ model: nameOf(route), code: error.code })
+        }
+      }
     } finally {
       active -= counted
     }
   }
 
-  function tryRoute(ask: Ask, route: Route, { signal, streaming, deadline = Number.POSITIVE_INFINITY }: Call) {
-    return translate(ask, route, { signal, streaming, deadline })
-  }
-
-  async function* tryInTurn(ask: Ask, found: readonly Route[], call: Call) {
-    const routes = health.order(found)
-    const substituted: Substituted[] = found.filter((route) => routes.length > 1 && health.isDown(route)).map(stoodBack)
-    const met: Met[] = []
-    for (const [at, route] of routes.entries()) {
-      const routedMs = clock.now()
-      let delivered = false
-      try {
-        assertTakes(ask, route, directory)
-        for await (const event of tryRoute(ask, route, call)) {
-          if (event.type === 'served') {
-            router.observe(route, clock.now() - routedMs)
-            delivered = true
-            const others = substituted.filter(({ model }) => model !== nameOf(route))
-            yield {
-              ...event,
-              attempts: event.attempts + met.length,
-              ...(met.length > 0 ? { met: [...met, ...(event.met ?? [])] } : {}),
-              ...(others.length > 0 ? { substituted: others } : {}),
-            }
-          } else yield event
-        }
-        health.succeeded(route)
-        return
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error
-        health.failed(route, error)
-        met.push(...(error.detail.met ?? []))
-        const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
-        if (at < routes.length - 1 && !delivered && !call.signal.aborted && !isFinal) {
-          const known = substituted.find(({ model }) => model === nameOf(route))
-          if (known) known.code = error.code
-          else substituted.push({ model: nameOf(route), code: error.code })
-          continue
-        }
-        const hint = isUnknownModel(error) ? await hintOf(route, call.signal) : ''
-        throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, {
-          ...error.detail,
-          attempts: met.length,
-          ...(met.length > 0 ? { met } : {}),
-        })
-      }
-    }
-  }
-
-  async function hintOf({ provider, target }: Route, signal: AbortSignal): Promise<string> {
+  /** What to ask for instead of a model that is not there. */
+  async function hintOf(fault: Fault, { provider, target }: Route, signal: AbortSignal): Promise<string> {
+    if (!isUnknownModel(fault)) return ''
     const alike = await directory.like(provider.name, target.model, signal).catch(() => [])
     return alike.length > 0 ? `; the nearest names there are ${alike.join(', ')}` : ''
   }
+}
+
+/** What befell the call at other routes is told with who serves it at last. */
+function withHistory(events: Events, route: Route, met: readonly Met[], substituted: readonly Substituted[]): Events {
+  const others = substituted.filter(({ model }) => model !== nameOf(route))
+  return events.map((event) => {
+    if (event.type !== 'served') return event
+    return {
+      ...event,
+      attempts: event.attempts + met.length,
+      ...(met.length > 0 ? { met: [...met, ...(event.met ?? [])] } : {}),
+      ...(others.length > 0 ? { substituted: others } : {}),
+    }
+  })
 }
 
 /** Other asks are about the provider itself, and have one way to go. */

@@ -79,17 +79,17 @@ export function createRouter(config: Config, directory: Directory, random: () =>
     return defaults.map((provider) => routeTo(provider, name))
   }
 
+  const located = async (model: string, signal: AbortSignal): Promise<readonly Route[]> => {
+    const exact = qualified(model)
+    return exact ? [exact] : bare(model, signal)
+  }
+
   const named = async (name: string, signal: AbortSignal): Promise<readonly Route[]> => {
     const alias = config.routes.get(name)
-    const models = alias ? order(name, alias).map(({ model }) => model) : [name]
-    const found = await Promise.allSettled(
-      models.map(async (model) => {
-        const exact = qualified(model)
-        return exact ? [exact] : bare(model, signal)
-      }),
-    )
+    if (!alias) return located(name, signal)
+    const found = await Promise.allSettled(order(name, alias).map(({ model }) => located(model, signal)))
     const routes = found.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
-    if (routes.length > 0) return alias ? routes.map((route) => ({ ...route, failoverOn: alias.failoverOn })) : routes
+    if (routes.length > 0) return routes.map((route) => ({ ...route, failoverOn: alias.failoverOn }))
     // A target that cannot be called is passed over while there is another.
     throw found.find((result) => result.status === 'rejected')?.reason
   }
