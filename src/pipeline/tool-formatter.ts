@@ -1,8 +1,8 @@
-import { Fault } from '../errors.ts'
+import { Fault, type Met } from '../errors.ts'
 import type { Event, ToolAsk } from '../gateway.ts'
 import { nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
-import { blockOf, elapsed, formatFault, linksOf, maxDepth, readCitation } from './formatter.ts'
+import { blockOf, elapsed, formatFault, historyOf, linksOf, maxDepth, readCitation } from './formatter.ts'
 
 type Answering = { events: AsyncIterable<Event>; now: () => number; streaming: boolean }
 
@@ -18,6 +18,7 @@ export async function* formatToolCall(
   const warnings: string[] = []
   let result: Record<string, unknown> | undefined
   let attempts = 0
+  let met: readonly Met[] | undefined
   try {
     for await (const event of events) {
       switch (event.type) {
@@ -53,6 +54,7 @@ export async function* formatToolCall(
           break
         case 'served':
           attempts = event.attempts
+          met = event.met
           break
       }
     }
@@ -66,6 +68,7 @@ export async function* formatToolCall(
         ...(warnings.length > 0 ? { warnings } : {}),
         attempts,
       },
+      ...historyOf(met),
     }
   } catch (error) {
     return formatFault(error, elapsed(startedMs, now), texts.join(''))
