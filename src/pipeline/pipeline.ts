@@ -1,10 +1,10 @@
 import type { Clock } from '../clock.ts'
-import { Fault, type Met } from '../errors.ts'
+import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { Ask, Part, Substituted } from '../gateway.ts'
 import type { Call, Handle } from '../handle.ts'
 import type { Directory } from './directory.ts'
 import { createHealth } from './health.ts'
-import type { Route, Router } from './router.ts'
+import { assertUsable, type Route, type Router } from './router.ts'
 import type { Translate } from './translator.ts'
 
 /** Calls at once, each with a socket of its own; beyond, the system's own limits are near. */
@@ -35,12 +35,15 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
   }
 
   function tryRoute(ask: Ask, route: Route, { signal, streaming, deadline = Number.POSITIVE_INFINITY }: Call) {
+    assertUsable(route.provider)
     return translate(ask, route, { signal, streaming, deadline })
   }
 
   async function* tryInTurn(ask: Ask, found: readonly Route[], call: Call) {
-    const routes = health.order(found)
-    const substituted: Substituted[] = found.filter((route) => routes.length > 1 && health.isDown(route)).map(stoodBack)
+    // What cannot be called is told as a fault only where there is nothing else.
+    const usable = found.filter(({ provider }) => provider.problem === undefined)
+    const routes = health.order(usable.length > 0 ? usable : found)
+    const failed = new Map<string, FaultCode>()
     const met: Met[] = []
     for (const [at, route] of routes.entries()) {
       const routedMs = clock.now()
@@ -51,7 +54,7 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
           if (event.type === 'served') {
             router.observe(route, clock.now() - routedMs)
             delivered = true
-            const others = substituted.filter(({ model }) => model !== nameOf(route))
+            const others = passedOver(found, route, failed)
             yield {
               ...event,
               attempts: event.attempts + met.length,
@@ -68,9 +71,7 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
         met.push(...(error.detail.met ?? []))
         const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
         if (at < routes.length - 1 && !delivered && !call.signal.aborted && !isFinal) {
-          const known = substituted.find(({ model }) => model === nameOf(route))
-          if (known) known.code = error.code
-          else substituted.push({ model: nameOf(route), code: error.code })
+          failed.set(nameOf(route), error.code)
           continue
         }
         const hint = isUnknownModel(error) ? await hintOf(route, call.signal) : ''
@@ -98,8 +99,14 @@ function nameOf({ target }: Route): string {
   return `${target.provider}/${target.model}`
 }
 
-function stoodBack(route: Route): Substituted {
-  return { model: nameOf(route), code: 'unavailable' }
+/** Who would have come before the one that serves and did not answer: of those not even tried, most have stood back. */
+function passedOver(found: readonly Route[], served: Route, failed: ReadonlyMap<string, FaultCode>): Substituted[] {
+  const untried = found
+    .slice(0, found.indexOf(served))
+    .map((route): [string, FaultCode] => [nameOf(route), route.provider.problem ? 'configuration' : 'unavailable'])
+  const codes = new Map([...untried, ...failed])
+  codes.delete(nameOf(served))
+  return [...codes].map(([model, code]) => ({ model, code }))
 }
 
 /** Content that the model is known not to take is refused before anything is sent; what is not known is tried. */
