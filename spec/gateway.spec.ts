@@ -217,6 +217,7 @@ test('the tools, end to end', async (t) => {
         [0.5, -1],
       ],
       usage: { promptTokens: 2, completionTokens: 0, totalTokens: 2 },
+      attempts: 1,
     })
     assert.doesNotMatch(textOf(result) ?? '', /0\.5/)
     const packed = fits(

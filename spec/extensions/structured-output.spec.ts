@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Fault } from '../../src/errors.ts'
+import { Fault, type Met } from '../../src/errors.ts'
 import { withStructuredOutput } from '../../src/extensions/structured-output.ts'
 import type { Ask, ChatAsk, Event } from '../../src/gateway.ts'
 import { eventsIn, oneByOne } from '../harness/events.ts'
@@ -147,5 +147,37 @@ test('log probabilities are those of the turn that is returned', async () => {
   assert.deepEqual(
     events.filter(({ type }) => type === 'logprobs'),
     [{ type: 'logprobs', tokens: [{ token: 'second', logprob: -1 }] }],
+  )
+})
+
+test('the requests of both turns are counted, whether the second is answered or fails', async () => {
+  const down: Met = { provider: 'p', model: 'm', code: 'provider_error', status: 500, elapsedMs: 1 }
+  const first = answer('no').map(
+    (event): Event => (event.type === 'served' ? { ...event, attempts: 2, met: [down] } : event),
+  )
+  const mended = await run([first, answer('{"n":2}')], false)
+  const served = mended.events.findLast((event) => event.type === 'served')
+  assert.partialDeepStrictEqual(served, { attempts: 3, met: [down] })
+
+  let turns = 0
+  const handle = withStructuredOutput(
+    oneByOne(async function* () {
+      turns += 1
+      if (turns === 2) throw new Fault('network', 'gone', { attempts: 1, met: [{ ...down, code: 'network' }] })
+      yield* first
+    }),
+  )
+  await assert.rejects(
+    async () => {
+      for await (const _ of handle(ask, { signal: new AbortController().signal, streaming: false }));
+    },
+    (error) => {
+      assert.ok(error instanceof Fault)
+      assert.partialDeepStrictEqual(error.detail, {
+        attempts: 3,
+        met: [{ code: 'provider_error' }, { code: 'network' }],
+      })
+      return true
+    },
   )
 })

@@ -335,6 +335,73 @@ test('failover: when all are down, the last fault is told with all the attempts'
   assert.deepEqual([fault?.detail.provider, fault?.detail.attempts, built.sent.length], ['b', 2, 2])
 })
 
+const list = (...models: string[]) => ({
+  best: { strategy: 'failover', targets: models.map((model) => ({ model })) },
+})
+
+test('a provider that cannot be called is told by the variable to set', async () => {
+  const built = build(() => fine, { providers: { openai: { type: 'openai' }, a }, routes: list('openai/gpt-5') })
+  for (const model of ['openai/gpt-5', 'best']) {
+    const { fault } = await run(built, ask({ model }))
+    assert.equal(fault?.code, 'configuration')
+    assert.match(fault?.message ?? '', /OPENAI_API_KEY/)
+  }
+  assert.equal(built.sent.length, 0)
+})
+
+test('failover: a target that cannot be called is passed over, and that is told', async () => {
+  const providers = { openai: { type: 'openai' }, a }
+  const built = build(() => fine, { providers, routes: list('openai/gpt-5', 'a/one') })
+  const { events } = await run(built, ask({ model: 'best' }))
+  assert.deepEqual(servedBy(events), {
+    type: 'served',
+    provider: 'a',
+    model: 'one',
+    attempts: 1,
+    substituted: [{ model: 'openai/gpt-5', code: 'configuration' }],
+  })
+})
+
+test('failover: a target that cannot be called hides no other’s fault', async () => {
+  const providers = { openai: { type: 'openai' }, a: { ...a, maxRetries: 0 } }
+  const built = build(() => refusal(500, { message: 'down' }), { providers, routes: list('a/one', 'openai/gpt-5') })
+  assert.equal((await run(built, ask({ model: 'best' }))).fault?.code, 'provider_error')
+})
+
+test('failover: who answers first has nobody in its place, whoever stands back behind it', async () => {
+  const built = build(({ url }) => (url.startsWith('https://b.') ? refusal(500, { message: 'down' }) : fine), {
+    providers: { a, b: { ...b, maxRetries: 0 } },
+    routes: both,
+  })
+  for (let time = 0; time < 5; time++) await run(built, ask({ model: 'b/two' }))
+  const { events } = await run(built, ask({ model: 'best' }))
+  assert.deepEqual(servedBy(events), { type: 'served', provider: 'a', model: 'one', attempts: 1 })
+})
+
+test('failover: a model that stands twice in a list is not in its own place', async () => {
+  const script: Script = (_, number) => (number === 0 ? refusal(500, { message: 'down' }) : fine)
+  const built = build(script, { providers: { a: { ...a, maxRetries: 0 } }, routes: list('a/one', 'a/one') })
+  const { events } = await run(built, ask({ model: 'best' }))
+  assert.partialDeepStrictEqual(servedBy(events), { attempts: 2, met: [{ code: 'provider_error' }] })
+  assert.equal(servedBy(events)?.substituted, undefined)
+})
+
+test('a call that was never sent says nothing of a target', async () => {
+  const down = { type: 'anthropic', baseUrl: 'https://a.example.com', apiKey: 'sk-key-of-a', maxRetries: 0 }
+  const built = build(({ url }) => (url.startsWith('https://a.') ? refusal(500, { message: 'down' }) : fine), {
+    providers: { a: down, b },
+    routes: both,
+  })
+  for (let time = 0; time < 4; time++) await run(built)
+  const { signal } = new AbortController()
+  const unsent = await gather(built.handle({ kind: 'text', model: 'a/one', prompt: 'x' }, { signal, streaming: true }))
+  assert.equal(unsent.fault?.detail.attempts, 0)
+  await run(built)
+  const before = built.sent.length
+  await run(built, ask({ model: 'best' }))
+  assert.ok(built.sent[before]?.url.startsWith('https://b.'), 'it has failed five times in a row')
+})
+
 function keyFileFor(t: TestContext, key: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'pipeline-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))

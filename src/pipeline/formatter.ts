@@ -1,6 +1,6 @@
 import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { EmbedAsk, Event, Events, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
-import { visible } from '../http/problem.ts'
+import { quote, visible } from '../http/problem.ts'
 import { isObject, losesDigits, nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
@@ -172,9 +172,9 @@ export function historyOf(met: readonly Met[] | undefined): Pick<ToolResult, '_m
 
 const maxWordChars = 256
 
-/** A name that the provider gives to something: bounded, because it is the provider's. */
+/** A name that the provider gives to something: one visible line of bounded length, because it is the provider's. */
 function wordOf(name: string | undefined): string | undefined {
-  return name?.slice(0, maxWordChars)
+  return name === undefined ? undefined : visible(name.slice(0, maxWordChars)) || undefined
 }
 
 /** What a provider makes up must not nest deeper than a client can be expected to read. */
@@ -188,7 +188,7 @@ function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: st
       const call = { id, name, arguments: value as Record<string, unknown> }
       if (!losesDigits(argumentsText)) return call
       warnings.push(
-        `the arguments of the call to ${name} hold an integer beyond 2^53; it stands with all its digits in argumentsText`,
+        `the arguments of the call to ${quote(name)} hold an integer beyond 2^53; it stands with all its digits in argumentsText`,
       )
       return { ...call, argumentsText }
     }
@@ -196,7 +196,7 @@ function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: st
     // Told below: what the model wrote is handed on as it is.
   }
   warnings.push(
-    `the arguments of the call to ${name} are no JSON object; they stand in argumentsText as the model wrote them`,
+    `the arguments of the call to ${quote(name)} are no JSON object; they stand in argumentsText as the model wrote them`,
   )
   return { id, name, arguments: {}, argumentsText }
 }
@@ -206,7 +206,7 @@ export async function formatEmbedding(ask: EmbedAsk, { events, now }: Answering)
   const startedMs = now()
   const embeddings: (number[] | string)[] = []
   const warnings: string[] = []
-  let served = { provider: '', model: '' }
+  let served: Served = { type: 'served', provider: '', model: '', attempts: 0 }
   let answeredAs: string | undefined
   let usage: Usage | undefined
   try {
@@ -221,7 +221,7 @@ export async function formatEmbedding(ask: EmbedAsk, { events, now }: Answering)
     }
     const complete = ask.input.every((_, at) => embeddings[at] !== undefined)
     if (!complete)
-      throw new Fault('invalid_response', 'an embedding is missing from the answer', { cause: 'bad_json', ...served })
+      throw new Fault('invalid_response', 'an embedding is missing from the answer', { ...served, cause: 'bad_json' })
     const [first = []] = embeddings
     const dimensions = typeof first === 'string' ? Math.floor(Buffer.byteLength(first, 'base64') / 4) : first.length
     const model = answeredAs ?? served.model
@@ -235,7 +235,10 @@ export async function formatEmbedding(ask: EmbedAsk, { events, now }: Answering)
         embeddings,
         ...(usage ? { usage } : {}),
         ...(warnings.length > 0 ? { warnings } : {}),
+        attempts: served.attempts,
+        ...(served.substituted ? { substituted: served.substituted } : {}),
       },
+      ...historyOf(served.met),
     }
   } catch (error) {
     return formatFault(error, elapsed(startedMs, now))

@@ -1,10 +1,10 @@
 import type { Clock } from '../clock.ts'
-import { Fault, type Met } from '../errors.ts'
+import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { Ask, Events, Part, Substituted } from '../gateway.ts'
 import type { Handle } from '../handle.ts'
 import type { Directory } from './directory.ts'
 import { createHealth } from './health.ts'
-import type { Route, Router } from './router.ts'
+import { assertUsable, type Route, type Router } from './router.ts'
 import type { Translate } from './translator.ts'
 
 /** Calls at once, each with a socket of its own; beyond, the system's own limits are near. */
@@ -30,21 +30,28 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
       const found = await router.route(ask, call.signal)
       const { signal, streaming, deadline = Number.POSITIVE_INFINITY } = call
       const attempted = { signal, streaming, deadline }
-      if (!isAboutModel(ask)) return yield* translate(ask, found[0] as Route, attempted)
+      if (!isAboutModel(ask)) {
+        const [only] = found as readonly [Route]
+        assertUsable(only.provider)
+        return yield* translate(ask, only, attempted)
+      }
 
-      const routes = health.order(found)
-      const substituted = routes.length > 1 ? found.filter(health.isDown).map(stoodBack) : []
+      // What cannot be called is told as a fault only where there is nothing else.
+      const usable = found.filter(({ provider }) => provider.problem === undefined)
+      const routes = health.order(usable.length > 0 ? usable : found)
+      const failed = new Map<string, FaultCode>()
       const met: Met[] = []
       for (const [at, route] of routes.entries()) {
         const routedMs = clock.now()
         let delivered = false
         try {
+          assertUsable(route.provider)
           assertTakes(ask, route, directory)
           for await (const events of translate(ask, route, attempted)) {
             const begins: boolean = !delivered && events.some(({ type }) => type === 'served')
             if (begins) router.observe(route, clock.now() - routedMs)
             delivered ||= begins
-            yield begins ? withHistory(events, route, met, substituted) : events
+            yield begins ? withHistory(events, met, passedOver(found, route, failed)) : events
           }
           health.succeeded(route)
           return
@@ -62,9 +69,7 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
               detail,
             )
           }
-          const known = substituted.find(({ model }) => model === nameOf(route))
-          if (known) known.code = error.code
-          else substituted.push({ model: nameOf(route), code: error.code })
+          failed.set(nameOf(route), error.code)
         }
       }
     } finally {
@@ -81,15 +86,14 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
 }
 
 /** What befell the call at other routes is told with who serves it at last. */
-function withHistory(events: Events, route: Route, met: readonly Met[], substituted: readonly Substituted[]): Events {
-  const others = substituted.filter(({ model }) => model !== nameOf(route))
+function withHistory(events: Events, met: readonly Met[], substituted: readonly Substituted[]): Events {
   return events.map((event) => {
     if (event.type !== 'served') return event
     return {
       ...event,
       attempts: event.attempts + met.length,
       ...(met.length > 0 ? { met: [...met, ...(event.met ?? [])] } : {}),
-      ...(others.length > 0 ? { substituted: others } : {}),
+      ...(substituted.length > 0 ? { substituted } : {}),
     }
   })
 }
@@ -103,8 +107,14 @@ function nameOf({ target }: Route): string {
   return `${target.provider}/${target.model}`
 }
 
-function stoodBack(route: Route): Substituted {
-  return { model: nameOf(route), code: 'unavailable' }
+/** Who would have come before the one that serves and did not answer: of those not even tried, most have stood back. */
+function passedOver(found: readonly Route[], served: Route, failed: ReadonlyMap<string, FaultCode>): Substituted[] {
+  const untried = found
+    .slice(0, found.indexOf(served))
+    .map((route): [string, FaultCode] => [nameOf(route), route.provider.problem ? 'configuration' : 'unavailable'])
+  const codes = new Map([...untried, ...failed])
+  codes.delete(nameOf(served))
+  return [...codes].map(([model, code]) => ({ model, code }))
 }
 
 /** Content that the model is known not to take is refused before anything is sent; what is not known is tried. */

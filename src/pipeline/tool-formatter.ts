@@ -1,8 +1,8 @@
-import { Fault } from '../errors.ts'
+import { Fault, type Met } from '../errors.ts'
 import type { Events, ToolAsk } from '../gateway.ts'
 import { nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
-import { blockOf, elapsed, formatFault, linksOf, maxDepth, readCitation } from './formatter.ts'
+import { blockOf, elapsed, formatFault, historyOf, linksOf, maxDepth, readCitation } from './formatter.ts'
 
 type Answering = { events: AsyncIterable<Events>; now: () => number; streaming: boolean }
 
@@ -18,6 +18,7 @@ export async function* formatToolCall(
   const warnings: string[] = []
   let result: Record<string, unknown> | undefined
   let attempts = 0
+  let met: readonly Met[] | undefined
   try {
     for await (const together of events) {
       for (const event of together) {
@@ -54,6 +55,7 @@ export async function* formatToolCall(
             break
           case 'served':
             attempts = event.attempts
+            met = event.met
             break
         }
       }
@@ -68,6 +70,7 @@ export async function* formatToolCall(
         ...(warnings.length > 0 ? { warnings } : {}),
         attempts,
       },
+      ...historyOf(met),
     }
   } catch (error) {
     return formatFault(error, elapsed(startedMs, now), texts.join(''))
