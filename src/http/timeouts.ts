@@ -1,12 +1,15 @@
 import { type Clock, systemClock, type Timer } from '../clock.ts'
 import { Fault } from '../errors.ts'
+import { ending } from '../iteration.ts'
 import type { Send } from './message.ts'
+
+type TimeSource = Pick<Clock, 'now' | 'timer'>
 
 /**
  * Ends a request that has gone silent: before its first byte, or between two. Time in which nobody asks for bytes does
  * not count, so that a slow reader is not taken for a silent provider.
  */
-export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = systemClock): Send {
+export function withTimeouts(send: Send, clock: TimeSource = systemClock): Send {
   return async (request, signal) => {
     const { firstByteMs, idleMs } = request.limits
     const silence = new AbortController()
@@ -14,28 +17,42 @@ export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = s
     if (signal.aborted) passOn()
     signal.addEventListener('abort', passOn, { once: true })
     const startedMs = clock.now()
-    const firstByteBy = (limitMs: number) =>
-      clock.timer(limitMs - (clock.now() - startedMs), () =>
-        silence.abort(silent(`did not begin to answer within ${secondsOf(limitMs)}`, 'first_byte')),
-      )
-    let firstByte = firstByteBy(firstByteMs)
+    const alarm = createAlarm(clock)
     const release = () => {
-      firstByte.stop()
+      alarm.stop()
       signal.removeEventListener('abort', passOn)
     }
+    const expectBegin = (limitMs: number) => () =>
+      silence.abort(silent(`did not begin to answer within ${secondsOf(limitMs)}`, 'first_byte'))
     const onIdle = () =>
       silence.abort(silent(`fell silent for ${secondsOf(idleMs)} in the middle of its answer`, 'idle'))
+
     try {
+      alarm.set(firstByteMs, expectBegin(firstByteMs))
       const response = await send(request, silence.signal)
-      firstByte.stop()
+      const waitedMs = clock.now() - startedMs
       // A head is quickly sent: the patience lasts until there is a byte of the body, to which a late one leaves time.
-      const lateMs = clock.now() - startedMs + Math.min(idleMs, firstByteMs)
-      firstByte = firstByteBy(Math.max(firstByteMs, lateMs))
+      const patienceMs = Math.max(firstByteMs, waitedMs + Math.min(idleMs, firstByteMs))
+      alarm.set(patienceMs - waitedMs, expectBegin(patienceMs))
+      const chunks = response.body[Symbol.asyncIterator]()
+      let begun = false
+      const told = (next: IteratorResult<Uint8Array>) => {
+        alarm.pause()
+        begun = true
+        return next
+      }
+      const watched: AsyncIterator<Uint8Array> = {
+        next() {
+          if (begun) alarm.set(idleMs, onIdle)
+          return chunks.next().then(told)
+        },
+        return: (value) => chunks.return?.(value) ?? Promise.resolve({ done: true, value }),
+      }
       return {
         ...response,
         signal: silence.signal,
         interrupt: (fault) => silence.abort(fault),
-        body: watched(response.body, firstByte, (onEnd) => clock.timer(idleMs, onEnd), { onIdle, release }),
+        body: ending(watched, release),
       }
     } catch (error) {
       release()
@@ -51,30 +68,68 @@ export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = s
 export function withPatience<T>(
   values: AsyncIterator<T>,
   ms: number,
-  clock: Pick<Clock, 'timer'>,
+  clock: TimeSource,
   onLate: (fault: Fault) => void,
 ): AsyncIterator<T> {
-  let waiting = true
-  const patience = clock.timer(ms, () => (waiting ? onLate(lifeless(ms)) : patience.restart()))
+  const alarm = createAlarm(clock)
+  const onEnd = () => onLate(lifeless(ms))
   const told = (next: IteratorResult<T>) => {
-    waiting = false
-    if (next.done) patience.stop()
+    alarm.pause()
     return next
   }
-  const failed = (error: unknown) => {
-    patience.stop()
-    throw error
+  const watched: AsyncIterator<T> = {
+    next() {
+      alarm.set(ms, onEnd)
+      return values.next().then(told)
+    },
+    return: (value) => values.return?.(value) ?? Promise.resolve({ done: true, value }),
+  }
+  return ending(watched, alarm.stop)
+}
+
+type Alarm = {
+  /** Rings after so many milliseconds, in the place of what was set before. */
+  set(ms: number, ring: () => void): void
+  /** Does not ring until it is set again. */
+  pause(): void
+  /** Ends for good. */
+  stop(): void
+}
+
+/**
+ * One timer for the times that are to be kept one after the other: while the next is not over before the timer is due, to
+ * set it costs a look at the clock.
+ */
+function createAlarm(clock: TimeSource): Alarm {
+  let endMs = Number.POSITIVE_INFINITY
+  let ring = () => {}
+  let timer: Timer | undefined
+  let timerEndMs = Number.POSITIVE_INFINITY
+  const start = (nowMs: number) => {
+    timer?.stop()
+    timerEndMs = endMs
+    timer = clock.timer(endMs - nowMs, onTimer)
+  }
+  const onTimer = () => {
+    timer = undefined
+    timerEndMs = Number.POSITIVE_INFINITY
+    const nowMs = clock.now()
+    if (endMs <= nowMs) ring()
+    else if (endMs < Number.POSITIVE_INFINITY) start(nowMs)
   }
   return {
-    next() {
-      waiting = true
-      patience.restart()
-      return values.next().then(told, failed)
+    set(ms, onEnd) {
+      const nowMs = clock.now()
+      endMs = nowMs + ms
+      ring = onEnd
+      if (endMs < timerEndMs) start(nowMs)
     },
-    async return() {
-      patience.stop()
-      await values.return?.()
-      return { done: true, value: undefined }
+    pause() {
+      endMs = Number.POSITIVE_INFINITY
+    },
+    stop() {
+      endMs = Number.POSITIVE_INFINITY
+      timer?.stop()
     },
   }
 }
@@ -85,50 +140,6 @@ function lifeless(ms: number): Fault {
     cause: 'event_idle',
     retryable: true,
   })
-}
-
-/** The chunks of a body, each of which must come in time. */
-function watched(
-  body: AsyncIterable<Uint8Array>,
-  firstByte: Timer,
-  newIdle: (onEnd: () => void) => Timer,
-  { onIdle, release }: { onIdle(): void; release(): void },
-): AsyncIterableIterator<Uint8Array> {
-  const chunks = body[Symbol.asyncIterator]()
-  let waiting = false
-  let begun = false
-  let idle: Timer | undefined
-  const settle = () => {
-    idle?.stop()
-    release()
-  }
-  const told = (next: IteratorResult<Uint8Array>) => {
-    waiting = false
-    begun = true
-    if (next.done) settle()
-    else firstByte.stop()
-    return next
-  }
-  const failed = (error: unknown) => {
-    settle()
-    throw error
-  }
-  const iterator: AsyncIterableIterator<Uint8Array> = {
-    next() {
-      waiting = true
-      // One timer, pushed back by each chunk: cheaper than one a chunk.
-      if (idle) idle.restart()
-      else if (begun) idle = newIdle(() => (waiting ? onIdle() : idle?.restart()))
-      return chunks.next().then(told, failed)
-    },
-    async return() {
-      settle()
-      await chunks.return?.()
-      return { done: true, value: undefined }
-    },
-    [Symbol.asyncIterator]: () => iterator,
-  }
-  return iterator
 }
 
 function silent(what: string, cause: string): Fault {
