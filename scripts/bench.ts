@@ -4,6 +4,7 @@
 //     --json FILE         all figures also as JSON
 //     --only PART,PART    some parts alone
 //     --program FILE      another build
+//     --image NAME        only the start inside that image, by this machine's container engine
 //     --delay MS          what the provider lets pass before every answer: 0
 //     --gap MS            and between two tokens: 1
 //     --tokens COUNT      of a stream: 2000
@@ -17,6 +18,7 @@ import { measureCancellation } from './bench/cancellation.ts'
 import { killChildren, startUpstream } from './bench/children.ts'
 import { measureDialects } from './bench/dialect-costs.ts'
 import { type Part, renderPart } from './bench/figures.ts'
+import { measureImage } from './bench/image.ts'
 import { type Bench, quickPlan, upstreamProgram, wholePlan } from './bench/plan.ts'
 import { measureSizes } from './bench/sizes.ts'
 import { measureStart } from './bench/start.ts'
@@ -29,7 +31,9 @@ const parts: Readonly<Record<string, (bench: Bench) => Promise<Part | Part[]>>> 
   dialects: measureDialects,
   cancel: measureCancellation,
   sizes: measureSizes,
+  image: measureImage,
 }
+const onThisMachine = Object.keys(parts).filter((name) => name !== 'image')
 
 const hangMs = 300_000
 
@@ -39,16 +43,20 @@ const { values: options } = parseArgs({
     json: { type: 'string' },
     program: { type: 'string', default: fileURLToPath(new URL('../dist/genai-gateway-mcp.mjs', import.meta.url)) },
     only: { type: 'string' },
+    image: { type: 'string' },
     delay: { type: 'string', default: '0' },
     gap: { type: 'string', default: '1' },
     tokens: { type: 'string' },
     megabytes: { type: 'string' },
   },
 })
-const wanted = options.only?.split(',') ?? Object.keys(parts)
+const wanted = options.only?.split(',') ?? (options.image === undefined ? onThisMachine : ['image'])
 const stranger = wanted.find((name) => !Object.hasOwn(parts, name))
 if (stranger !== undefined) fail(`there is no part ${stranger}; the parts are ${Object.keys(parts).join(', ')}`)
-if (!existsSync(options.program)) fail('the gateway is not built yet: run make bench, or make build before')
+if (wanted.includes('image') && options.image === undefined) fail('the part image needs --image NAME')
+if (wanted.some((name) => name !== 'image') && !existsSync(options.program)) {
+  fail('the gateway is not built yet: run make bench, or make build before')
+}
 const pace = { delayMs: numberOf('delay', options.delay), tokenGapMs: numberOf('gap', options.gap) }
 const plan = structuredClone(options.quick ? quickPlan : wholePlan)
 if (options.tokens !== undefined) plan.streams.tokens = plan.dialectStreams.tokens = numberOf('tokens', options.tokens)
@@ -78,7 +86,7 @@ console.log(
 const measured: Part[] = []
 const upstream = await startUpstream(upstreamProgram, pace)
 try {
-  const bench = { plan, program: options.program, upstream }
+  const bench = { plan, program: options.program, image: options.image, upstream }
   for (const name of wanted) {
     for (const part of [(await parts[name]?.(bench)) ?? []].flat()) {
       measured.push(part)

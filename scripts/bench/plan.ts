@@ -20,6 +20,9 @@ export type Plan = {
   growth: { rounds: number; seconds: number }
   dialectCalls: { rounds: number; seconds: number }
   dialectStreams: { rounds: number; seconds: number; tokens: number }
+  /** Each start is that of a container. */
+  image: { rounds: number; seconds: number }
+  imageMemory: { rounds: number; seconds: number }
 }
 
 export const wholePlan: Plan = {
@@ -35,6 +38,8 @@ export const wholePlan: Plan = {
   growth: { rounds: 9, seconds: 2 },
   dialectCalls: { rounds: 600, seconds: 6 },
   dialectStreams: { rounds: 3, seconds: 24, tokens: 1_000 },
+  image: { rounds: 25, seconds: 120 },
+  imageMemory: { rounds: 5, seconds: 20 },
 }
 
 export const quickPlan: Plan = {
@@ -50,6 +55,8 @@ export const quickPlan: Plan = {
   growth: { rounds: 3, seconds: 1 },
   dialectCalls: { rounds: 150, seconds: 2 },
   dialectStreams: { rounds: 3, seconds: 6, tokens: 200 },
+  image: { rounds: 5, seconds: 20 },
+  imageMemory: { rounds: 3, seconds: 5 },
 }
 
 /** What is measured, and against what. */
@@ -57,6 +64,8 @@ export type Bench = {
   plan: Plan
   /** The built gateway. */
   program: string
+  /** The container image, where one is measured. */
+  image: string | undefined
   upstream: Upstream
 }
 

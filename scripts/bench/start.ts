@@ -80,6 +80,21 @@ export function untilExit(start: () => ChildProcess): () => Promise<number> {
   }
 }
 
+/** To the first byte of a program that then ends by itself. */
+export function untilOutput(start: () => ChildProcess): () => Promise<number> {
+  return async () => {
+    const startMs = performance.now()
+    const child = start()
+    const exited = new Promise((resolve) => child.once('exit', resolve))
+    const spentMs = await new Promise<number>((resolve, reject) => {
+      child.stdout?.once('data', () => resolve(performance.now() - startMs))
+      child.stdout?.once('end', () => reject(new Error('a measured program ended without a word')))
+    })
+    await exited
+    return spentMs
+  }
+}
+
 /** To the answer of what is asked behind the handshake; without that, to the answer to `initialize`. */
 export function untilAnswer(start: () => ChildProcess, asked?: Asked): () => Promise<number> {
   return async () => {
