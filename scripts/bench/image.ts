@@ -10,7 +10,8 @@ import { compareStarts, completion, list, untilAnswer, untilExit, untilOutput } 
 
 /** As little as possible is allowed, but the way to the upstream on this machine's loopback. */
 const allowed = ['--read-only', '--cap-drop', 'ALL', '--security-opt', 'no-new-privileges', '--network', 'host']
-const node = ['--entrypoint', 'node']
+/** What the image has parsed is the gateway's alone. */
+const node = ['--entrypoint', 'node', '-e', 'NODE_DISABLE_COMPILE_CACHE=1']
 /** The image holds no pass-through: it is read from here, with the undici that it needs. */
 const here = fileURLToPath(new URL('.', import.meta.url))
 const undici = fileURLToPath(new URL('../../node_modules/undici', import.meta.url))
