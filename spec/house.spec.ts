@@ -37,7 +37,9 @@ const rules: Readonly<Record<string, Rule>> = {
   errors: {},
   clock: {},
   gateway: { types: ['errors'] },
+  tiering: {},
   tool: {},
+  iteration: {},
   json: {},
   'json-text': {},
   nearest: {},
@@ -47,7 +49,7 @@ const rules: Readonly<Record<string, Rule>> = {
   rpc: { values: ['json'] },
   mcp: { values: ['rpc', 'json'], types: ['tool'] },
   transports: { values: ['rpc'] },
-  http: { values: ['clock', 'errors'] },
+  http: { values: ['clock', 'errors', 'iteration'] },
   providers: {
     values: [
       'json',
@@ -71,7 +73,7 @@ const rules: Readonly<Record<string, Rule>> = {
     types: ['config'],
   },
   extensions: {
-    values: ['pipeline', 'json', 'tool', 'handle', 'provider', 'gateway', 'errors'],
+    values: ['pipeline', 'iteration', 'json', 'tool', 'handle', 'provider', 'gateway', 'errors'],
     types: ['clock', 'config', 'log', 'secrets'],
   },
 }

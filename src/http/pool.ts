@@ -1,6 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { Dispatcher } from 'undici'
 import Agent from 'undici/lib/dispatcher/agent.js'
+import { systemClock } from '../clock.ts'
 import { Fault } from '../errors.ts'
 import type { HttpRequest, HttpResponse, Send } from './message.ts'
 import { brokenOff } from './problem.ts'
@@ -192,7 +193,7 @@ function createBody(connection: Dispatcher.DispatchController): Body {
       queue = []
       queuedBytes = 0
       ready = ended || failure !== undefined
-      lastReadMs = performance.now()
+      lastReadMs = systemClock.now()
       if (connection.paused) connection.resume()
       return { done: false, value }
     }
@@ -210,7 +211,7 @@ function createBody(connection: Dispatcher.DispatchController): Body {
       chunks += 1
       if (queuedBytes > highWaterBytes) connection.pause()
       if (ready) return
-      const waitMs = chunks <= promptChunks || queuedBytes >= readBytes ? 0 : lastReadMs + restMs - performance.now()
+      const waitMs = chunks <= promptChunks || queuedBytes >= readBytes ? 0 : lastReadMs + restMs - systemClock.now()
       if (waitMs <= 0) arrived()
       else rest ??= setTimeout(arrived, waitMs)
     },
