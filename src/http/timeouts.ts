@@ -34,7 +34,10 @@ export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = s
       return {
         ...response,
         signal: silence.signal,
-        interrupt: (fault) => silence.abort(fault),
+        interrupt(fault) {
+          release()
+          silence.abort(fault)
+        },
         body: watched(response.body, firstByte, (onEnd) => clock.timer(idleMs, onEnd), { onIdle, release }),
       }
     } catch (error) {
