@@ -877,3 +877,16 @@ test('a server with one place says what it has, and is found by it, while it is 
   open()
   for (const call of calls) assert.equal(at(await call, 'structuredContent', 'provider'), 'one')
 })
+
+test('an error whose body has no end is told all the same, and its connection closed', async (t) => {
+  const upstream = await upstreamFor(t, (_, response) => {
+    response.writeHead(400, { 'content-type': 'application/json' })
+    response.write('{"error":{"message":"no such thing"}}')
+    const drip = setInterval(() => response.write(' '), 100)
+    response.on('close', () => clearInterval(drip))
+  })
+  const result = await ask(gatewayFor(t, pointedAt(upstream)), { timeout: 15 })
+  assert.match(textOf(result) ?? '', /no such thing/)
+  assert.ok(Number(at(result, '_meta', 'genai-gateway/error', 'elapsedMs')) < 10_000)
+  await upstream.closed(0)
+})

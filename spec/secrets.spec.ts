@@ -170,6 +170,13 @@ test('text without a key is left as it is, and so are dummies that are too short
   assert.equal(holding({ value: 'none' }).keyFor('p', baseUrl), 'none')
 })
 
+test('the name of a provider is no secret, though it may be its key', () => {
+  const dummy = holding({ value: 'llamacpp' }, 'llamacpp')
+  assert.equal(dummy.redact('llamacpp/qwen'), 'llamacpp/qwen')
+  assert.equal(dummy.keyFor('llamacpp', baseUrl), 'llamacpp')
+  assert.equal(holding({ value: 'llamacpp' }).redact('llamacpp/qwen'), '[redacted]/qwen')
+})
+
 test('a key that is part of another is no hiding place for the rest of it', () => {
   const secrets = createSecrets([
     { provider: 'a', baseUrl, source: { value: 'sk-canary' } },

@@ -37,9 +37,11 @@ const redacted = '[redacted]'
 export function createSecrets(bindings: readonly Binding[], others: readonly string[] = []): Secrets {
   const keys = new Map<string, { origin: string; source: KeySource; key: string | undefined; generation: number }>()
   let forms: string[] = []
+  /** As a key, the name of a provider is a dummy too, and stands in the id of each of its models. */
+  const names = new Set(bindings.map(({ provider }) => provider))
 
   const learn = (key: string | undefined) => {
-    if (key === undefined || key.length < minSecretLength) return
+    if (key === undefined || key.length < minSecretLength || names.has(key)) return
     forms = [...new Set([...forms, ...formsOf(key)])].sort((a, b) => b.length - a.length)
   }
   for (const { provider, baseUrl, source } of bindings) {

@@ -410,7 +410,10 @@ test('faults name the host and neither path nor headers', async (t) => {
 })
 
 /** A server that closes every connection on which a second request arrives, as one does whose idle time has just run out. */
-async function closingServer(t: TestContext, closesFirst = false): Promise<{ url: string; requests: () => number }> {
+async function closingServer(
+  t: TestContext,
+  { closesFirst = false, afterMs = 0 } = {},
+): Promise<{ url: string; requests: () => number }> {
   let requests = 0
   const server = createServer((socket) => {
     let onThis = 0
@@ -418,7 +421,8 @@ async function closingServer(t: TestContext, closesFirst = false): Promise<{ url
     socket.on('data', () => {
       requests += 1
       onThis += 1
-      if (closesFirst || onThis > 1) socket.destroy()
+      if ((closesFirst || onThis > 1) && afterMs > 0) setTimeout(() => socket.destroy(), afterMs)
+      else if (closesFirst || onThis > 1) socket.destroy()
       else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
     })
   })
@@ -464,9 +468,18 @@ test('what must not arrive twice is not sent again, nor what has failed on a new
   await drained(await send(plain(url), signal))
   const again = send({ ...plain(url), once: true }, signal)
   await assert.rejects(again, (fault) => fault instanceof Fault && fault.code === 'network')
-  const dead = await closingServer(t, true)
+  const dead = await closingServer(t, { closesFirst: true })
   await assert.rejects(createPool()(plain(dead.url), signal), Fault)
   assert.equal(dead.requests(), 1)
+})
+
+test('nor what a server has worked at before its connection broke', async (t) => {
+  const { url, requests } = await closingServer(t, { afterMs: 1_500 })
+  const send = createPool()
+  const { signal } = new AbortController()
+  await drained(await send(plain(url), signal))
+  await assert.rejects(send(plain(url), signal), (fault) => fault instanceof Fault && fault.code === 'network')
+  assert.equal(requests(), 2)
 })
 
 test('chunks that come close together are read together, and none waits for the end', async (t) => {

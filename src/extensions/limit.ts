@@ -83,7 +83,7 @@ export function withLimits(translate: Translate, now: () => number): Translate {
   }
   return (ask, route, attempted) => {
     const { maxConcurrency, requestsPerMinute, tokensPerMinute } = route.provider
-    // A list takes no model's time, and calls that have been let in wait for it. Where there are no limits, events cost no further step.
+    // A list takes no model's time, and calls that have been let in wait for it. Without limits, events cost no further step.
     const isLimited = ask.kind !== 'models' && (maxConcurrency || requestsPerMinute || tokensPerMinute)
     return (isLimited ? limited : translate)(ask, route, attempted)
   }

@@ -17,6 +17,8 @@ const highWaterBytes = 256 * 1024
 const promptChunks = 16
 const restMs = 10
 const readBytes = 64 * 1024
+/** That the server has closed a kept connection is known within a way there and back; later, it had read the request. */
+const maxStaleMs = 1_000
 /** How long, and for how many bytes, a body nobody reads any more may come to its end, so that its socket can be reused. */
 const lingerMs = 100
 const lingerBytes = 64 * 1024
@@ -96,12 +98,14 @@ function exchange(
     let connection: Dispatcher.DispatchController | undefined
     let body: Body | undefined
     let sent: object | undefined
+    const startedMs = systemClock.now()
     const fail = (error: unknown) => {
       signal.removeEventListener('abort', onAbort)
       const fault = signal.aborted ? interruption(signal) : faultOf(error, origin, body !== undefined, proxied)
       if (body) return body.fail(fault)
       const { cause } = fault.detail
-      if (sent && onKept.has(sent) && (cause === 'closed_early' || cause === 'reset')) stale.add(fault)
+      const soon = systemClock.now() - startedMs < maxStaleMs
+      if (soon && sent && onKept.has(sent) && (cause === 'closed_early' || cause === 'reset')) stale.add(fault)
       reject(fault)
     }
     const onAbort = () => {

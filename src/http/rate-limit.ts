@@ -51,6 +51,11 @@ function durationMs(text = ''): number | undefined {
 /** A time of RFC 3339 against the answer's own clock, or ours where it has none. */
 function untilMs(text = '', date: string | undefined): number | undefined {
   const until = /^\d{4}-\d{2}-\d{2}T[\d:.]+(?:Z|[+-]\d{2}:\d{2})$/.test(text) ? Date.parse(text) : Number.NaN
-  const ms = until - (date === undefined ? Date.now() : Date.parse(date))
+  const ms = until - (date === undefined ? Date.now() : dateOf(date))
   return Number.isFinite(ms) ? ms : undefined
+}
+
+/** An HTTP date (RFC 9110, IMF-fixdate) in milliseconds, NaN for anything else: Date.parse alone takes almost any words. */
+export function dateOf(text = ''): number {
+  return /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text) ? Date.parse(text) : Number.NaN
 }

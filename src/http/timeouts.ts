@@ -51,7 +51,10 @@ export function withTimeouts(send: Send, clock: TimeSource = systemClock): Send 
       return {
         ...response,
         signal: silence.signal,
-        interrupt: (fault) => silence.abort(fault),
+        interrupt(fault) {
+          release()
+          silence.abort(fault)
+        },
         body: ending(watched, release),
       }
     } catch (error) {
@@ -104,6 +107,7 @@ function createAlarm(clock: TimeSource): Alarm {
   let endMs = Number.POSITIVE_INFINITY
   let ring = () => {}
   let timer: Timer | undefined
+  let stopped = false
   let timerEndMs = Number.POSITIVE_INFINITY
   const start = (nowMs: number) => {
     timer?.stop()
@@ -119,6 +123,7 @@ function createAlarm(clock: TimeSource): Alarm {
   }
   return {
     set(ms, onEnd) {
+      if (stopped) return
       const nowMs = clock.now()
       endMs = nowMs + ms
       ring = onEnd
@@ -128,7 +133,7 @@ function createAlarm(clock: TimeSource): Alarm {
       endMs = Number.POSITIVE_INFINITY
     },
     stop() {
-      endMs = Number.POSITIVE_INFINITY
+      stopped = true
       timer?.stop()
     },
   }

@@ -141,7 +141,13 @@ function abandonable(events: AsyncGenerator<Events>, signal: AbortSignal): Async
 async function* decode(thread: Thread, response: HttpResponse, asked: Ask, shapes: Shapes): AsyncGenerator<Events> {
   const { status, headers } = response
   const chunks = response.body[Symbol.asyncIterator]()
-  const stream = thread.open(chunks)
+  let begun = false
+  const stream = thread.open({
+    next() {
+      begun = true
+      return chunks.next()
+    },
+  })
   let finished = asked.kind !== 'chat' && asked.kind !== 'text'
   try {
     await stream.ask('open', { status, headers }, plain(asked))
@@ -155,8 +161,10 @@ async function* decode(thread: Thread, response: HttpResponse, asked: Ask, shape
     throw contained(error, shapes)
   } finally {
     stream.close()
+    // What was never begun cannot be ended: the connection is closed, once whoever reads has heard how it ended.
+    if (!begun) setImmediate(() => response.interrupt?.(new Fault('invalid_response', 'nobody reads the answer')))
     // Not waited for: the thread may have ended over a chunk that the provider has not sent yet.
-    chunks.return?.().catch(() => {})
+    else chunks.return?.().catch(() => {})
   }
 }
 
