@@ -1,6 +1,7 @@
 // Builds dist/: the wire tower as the program itself, and the rest as bundles that it loads after its first answer.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
 import { build } from 'esbuild'
 import { licencesOf } from './licences.mjs'
 
@@ -34,7 +35,7 @@ const apart = {
 const builtinsPlain = {
   name: 'builtins as they are',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:/ }, ({ path }) => ({ path, namespace: 'builtin' }))
+    onResolve({ filter: /^[\w:/]+$/ }, ({ path }) => (isBuiltin(path) ? { path, namespace: 'builtin' } : undefined))
     onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule('${path}')`,
     }))
@@ -56,7 +57,9 @@ const withoutUnused = {
     // Of Node's own client, undici wants to know one number and one class, of node:assert one function, and of node:util
     // a log of its own, in which addresses would stand.
     onResolve({ filter: /^node:(?:http|assert|util)$/ }, ({ path, importer }) =>
-      /[\\/]undici[\\/]/.test(importer) ? { path, namespace: 'in-short' } : undefined,
+      (path === 'node:util' ? logOfUndici : clientOfUndici).test(importer)
+        ? { path, namespace: 'in-short' }
+        : undefined,
     )
     onLoad({ filter: /.*/, namespace: 'in-short' }, ({ path }) => ({ contents: inShort[path] }))
   },
@@ -77,6 +80,8 @@ const parserBeside = {
   },
 }
 
+const clientOfUndici = /[\\/]undici[\\/]lib[\\/](?:core|dispatcher)[\\/]/
+const logOfUndici = /[\\/]undici[\\/]lib[\\/]core[\\/]diagnostics\.js$/
 const inShort = {
   'node:http': 'module.exports = { maxHeaderSize: 16 * 1024, IncomingMessage: class {} }',
   'node:assert': `module.exports = (holds, message = 'an assertion of undici does not hold') => {
