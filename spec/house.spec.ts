@@ -23,15 +23,20 @@ type Rule = {
 
 const everything: Rule = { values: ['*'] }
 const rules: Readonly<Record<string, Rule>> = {
-  main: { values: ['mcp', 'tools/declarations', 'transports', 'chat', 'cli'], types: ['tool'] },
+  main: { values: ['identity', 'mcp', 'tools/declarations', 'transports', 'chat', 'cli'], types: ['tool'] },
   chat: everything,
   // What the chat tower is made of comes from its own bundle: a second copy would have a class Fault of its own.
   cli: {
-    values: ['chat', 'errors', 'http/tape', 'json', 'json-text', 'mcp', 'nearest', 'tools/declarations'],
+    values: [
+      ...['chat', 'errors', 'http/tape', 'identity', 'json', 'json-text', 'mcp', 'nearest', 'tools/declarations'],
+      'transports',
+    ],
     types: ['*'],
   },
   config: { values: ['json-text', 'log', 'nearest', 'providers/index', 'schema'], types: ['http', 'secrets'] },
   secrets: {},
+  access: { values: ['secrets'] },
+  identity: {},
   log: { values: ['log-lines'] },
   'log-lines': {},
   errors: {},
@@ -45,7 +50,8 @@ const rules: Readonly<Record<string, Rule>> = {
   handle: { types: ['gateway', 'tool'] },
   provider: { types: ['errors', 'gateway', 'http/message'] },
   rpc: { values: ['json'] },
-  mcp: { values: ['rpc', 'json'], types: ['tool'] },
+  // What a transport asks of the protocol above it is a type of the transport's.
+  mcp: { values: ['rpc', 'json'], types: ['tool', 'transports/http'] },
   transports: { values: ['rpc'] },
   http: { values: ['clock', 'errors'] },
   providers: {
@@ -97,7 +103,10 @@ const packages: Readonly<Record<string, string[]>> = {
 
 /** What the program may load before its first answer, main.ts and all that it loads with it. */
 const wireBuiltins = ['node:buffer', 'node:stream']
-const wireRooms = ['main', 'rpc', 'mcp', 'transports', 'tools/declarations', 'json', 'tool']
+const wireRooms = [
+  ...['main', 'identity', 'rpc', 'mcp', 'tools/declarations', 'json', 'tool'],
+  ...['transports/stdio', 'transports/ending'],
+]
 
 type Wall = { name: string; pattern: RegExp; allowed(file: string): boolean; but?: RegExp }
 const walls: readonly Wall[] = [
@@ -123,9 +132,9 @@ const walls: readonly Wall[] = [
   {
     name: "a provider's name outside providers and config",
     pattern: /open-?ai|anthropic|azure|ollama|lm[-_ ]?studio/i,
-    // What main.ts and cli/ tell a person in a sentence may name whom the gateway can reach.
+    // What identity.ts and cli/ tell in a sentence may name whom the gateway can reach.
     allowed: (file) =>
-      roomOf(file) === 'config' || file.startsWith('providers/') || file.startsWith('cli/') || file === 'main',
+      roomOf(file) === 'config' || file.startsWith('providers/') || file.startsWith('cli/') || file === 'identity',
     // Names of headers on the wire, which are kept on a tape.
     but: /anthropic-ratelimit|openai-processing/g,
   },
