@@ -8,6 +8,8 @@ export type Secrets = {
   keyFor(provider: string, url: string): string | undefined
   /** Reads the provider's key file again; whether the key has changed. */
   reread(provider: string): boolean
+  /** Takes this out of everything, too, from now on. */
+  learn(secret: string): void
   /** Replaces every known key in a text, plain, URL-encoded or in base64. */
   redact(text: string): string
   /** The same for a text that comes in pieces, over which a key may be spread. */
@@ -41,7 +43,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
     forms = [...new Set([...forms, ...formsOf(key)])].sort((a, b) => b.length - a.length)
   }
   for (const { provider, baseUrl, source } of bindings) {
-    const key = read(source)
+    const key = readKey(source)
     keys.set(provider, { origin: new URL(baseUrl).origin, source, key })
     learn(key)
   }
@@ -54,6 +56,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
   }
 
   return {
+    learn,
     redact,
     redactStream() {
       let held = ''
@@ -84,7 +87,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
     reread(provider) {
       const entry = keys.get(provider)
       if (!entry || !('file' in entry.source)) return false
-      const key = read(entry.source)
+      const key = readKey(entry.source)
       if (key === undefined || key === entry.key) return false
       entry.key = key
       learn(key)
@@ -94,7 +97,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
 }
 
 /** The key without the white space that editors and shells leave around it; undefined if there is none to read. */
-function read(source: KeySource): string | undefined {
+export function readKey(source: KeySource): string | undefined {
   const text = 'value' in source ? source.value : readIfThere(source.file)
   return text?.trim() || undefined
 }
