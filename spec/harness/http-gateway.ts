@@ -1,0 +1,178 @@
+import { request as sendRequest } from 'node:http'
+import { connect } from 'node:net'
+import type { TestContext } from 'node:test'
+import { type Running, startCommand } from './command-line.ts'
+import { type Json, type Message, modernMeta } from './gateway.ts'
+import { until } from './scope.ts'
+
+/** The built program, reached over HTTP. */
+
+export const token = 'token-of-the-spec-0123456789'
+
+export type Endpoint = { port: number; url: string }
+
+export type HttpGateway = Endpoint & { running: Running }
+
+/** Starts `genai-gateway-mcp http` on a free port, with a token unless the environment says otherwise. */
+export async function httpGatewayFor(
+  t: TestContext,
+  env: Record<string, string> = {},
+  args: readonly string[] = [],
+): Promise<HttpGateway> {
+  const running = startCommand(t, ['http', '--port', '0', ...args], { env: { GATEWAY_HTTP_TOKEN: token, ...env } })
+  const found = () => /serves MCP at (http:\/\/\S+:(\d+)\/mcp)/.exec(running.stderr())
+  await until(() => found() !== null)
+  return { running, url: found()?.[1] ?? '', port: Number(found()?.[2]) }
+}
+
+export type Posted = {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  text: string
+  /** What it says, as JSON or as events; whatever is no message fails the test. */
+  messages: (Message | Message[])[]
+}
+
+export type PostOptions = {
+  method?: string
+  path?: string
+  /** Beside those that every client sends; undefined leaves one of those out. */
+  headers?: Record<string, string | undefined>
+  signal?: AbortSignal
+  /** Called with each event as it comes. */
+  onMessage?: (message: Message) => void
+}
+
+/** Sends a body, JSON unless it is a text, and resolves when the answer is whole; rejects when it breaks off. */
+export function post(
+  { port }: Endpoint,
+  body: object | string | Uint8Array | undefined,
+  { method = 'POST', path = '/mcp', headers = {}, signal, onMessage = () => {} }: PostOptions = {},
+): Promise<Posted> {
+  const usual = {
+    authorization: `Bearer ${token}`,
+    accept: 'application/json, text/event-stream',
+    'content-type': 'application/json',
+  }
+  const given = Object.entries({ ...usual, ...headers }).filter(([, value]) => value !== undefined)
+  // A connection of its own, which nothing that was refused before can have spoilt.
+  const to = { host: '127.0.0.1', agent: false } as const
+  return new Promise((resolve, reject) => {
+    const request = sendRequest(
+      { ...to, port, method, path, headers: Object.fromEntries(given) as Record<string, string>, signal },
+      (response) => {
+        const type = response.headers['content-type'] ?? ''
+        let text = ''
+        let read = 0
+        response.setEncoding('utf8')
+        response.on('data', (piece: string) => {
+          text += piece
+          if (type !== 'text/event-stream') return
+          for (const message of eventsIn(text).slice(read)) {
+            read += 1
+            onMessage(message as Message)
+          }
+        })
+        response.on('error', reject)
+        response.on('end', () => {
+          const messages = type === 'application/json' ? [JSON.parse(text)] : eventsIn(text)
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, text, messages })
+        })
+      },
+    )
+    request.on('error', reject)
+    request.end(
+      body === undefined || typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+    )
+  })
+}
+
+function eventsIn(text: string): (Message | Message[])[] {
+  const blocks = text.split('\n\n').slice(0, -1)
+  return blocks
+    .filter((block) => !block.startsWith(':'))
+    .map((block) => {
+      const [, data] = /^event: message\ndata: (.*)$/.exec(block) ?? []
+      if (data === undefined) throw new Error(`no event: ${JSON.stringify(block)}`)
+      return JSON.parse(data)
+    })
+}
+
+/** A request of 2026-07-28 with the headers that repeat what it says. */
+export function modern(
+  method: string,
+  params: Json = {},
+  { id = 1, meta = {} }: { id?: string | number; meta?: Json } = {},
+): { body: Json; headers: Record<string, string> } {
+  const name = params['name'] ?? params['uri']
+  return {
+    body: { jsonrpc: '2.0', id, method, params: { ...params, _meta: { ...modernMeta, ...meta } } },
+    headers: {
+      'mcp-protocol-version': '2026-07-28',
+      'mcp-method': method,
+      ...(typeof name === 'string' ? { 'mcp-name': name } : {}),
+    },
+  }
+}
+
+/** Asks a model in the stateless era; with a token for progress the answer is a stream. */
+export function ask(
+  endpoint: Endpoint,
+  prompt: string,
+  { id = 1, progressToken, ...options }: PostOptions & { id?: string | number; progressToken?: string | number } = {},
+): Promise<Posted> {
+  const meta = progressToken === undefined ? {} : { progressToken }
+  const { body, headers } = modern('tools/call', { name: 'createCompletion', arguments: { prompt } }, { id, meta })
+  return post(endpoint, body, { ...options, headers: { ...headers, ...options.headers } })
+}
+
+/** A session of the handshake era. */
+export type Session = {
+  id: string
+  request(method: string, params?: Json, options?: PostOptions & { id?: string | number }): Promise<Posted>
+  notify(method: string, params?: Json): Promise<Posted>
+}
+
+export async function openSession(endpoint: Endpoint, protocolVersion = '2025-11-25'): Promise<Session> {
+  const clientInfo = { name: 'spec', version: '1' }
+  const params = { protocolVersion, capabilities: {}, clientInfo }
+  const opened = await post(endpoint, { jsonrpc: '2.0', id: 0, method: 'initialize', params })
+  const id = String(opened.headers['mcp-session-id'])
+  const own = { 'mcp-session-id': id }
+  let nextId = 1
+  return {
+    id,
+    request: (method, params, { id: given = nextId++, ...options } = {}) =>
+      post(
+        endpoint,
+        { jsonrpc: '2.0', id: given, method, ...(params ? { params } : {}) },
+        { ...options, headers: { ...own, ...options.headers } },
+      ),
+    notify: (method, params) =>
+      post(endpoint, { jsonrpc: '2.0', method, ...(params ? { params } : {}) }, { headers: own }),
+  }
+}
+
+/** What a server says to raw bytes until it closes the connection or the time is over. */
+export function rawly(
+  { port }: Endpoint,
+  bytes: string | readonly string[],
+  { halfClose = false, patienceMs = 5_000 }: { halfClose?: boolean; patienceMs?: number } = {},
+): Promise<{ said: string; closed: boolean; afterMs: number }> {
+  return new Promise((resolve) => {
+    const startedMs = performance.now()
+    const socket = connect(port, '127.0.0.1')
+    let said = ''
+    const settle = (closed: boolean) => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve({ said, closed, afterMs: performance.now() - startedMs })
+    }
+    const timer = setTimeout(settle, patienceMs, false)
+    socket.setEncoding('latin1').on('data', (text: string) => (said += text))
+    socket.on('error', () => {})
+    socket.on('close', () => settle(true))
+    for (const part of [bytes].flat()) socket.write(part, 'latin1')
+    if (halfClose) socket.end()
+  })
+}
