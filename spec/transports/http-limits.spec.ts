@@ -165,7 +165,7 @@ test('who reads nothing for too long has gone', async (t) => {
       signal.addEventListener('abort', () => (interrupted = true))
       while (!signal.aborted) {
         yield { message: 'x'.repeat(100_000) }
-        await new Promise(setImmediate)
+        await new Promise((resolve) => setTimeout(resolve, 1))
       }
       return said('')
     },
