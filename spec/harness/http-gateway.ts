@@ -9,7 +9,7 @@ import { until } from './scope.ts'
 
 export const token = 'token-of-the-spec-0123456789'
 
-export type Endpoint = { port: number; url: string }
+export type Endpoint = { port: number; url: string; token?: string }
 
 export type HttpGateway = Endpoint & { running: Running }
 
@@ -45,12 +45,12 @@ export type PostOptions = {
 
 /** Sends a body, JSON unless it is a text, and resolves when the answer is whole; rejects when it breaks off. */
 export function post(
-  { port }: Endpoint,
+  { port, token: own = token }: Endpoint,
   body: object | string | Uint8Array | undefined,
   { method = 'POST', path = '/mcp', headers = {}, signal, onMessage = () => {} }: PostOptions = {},
 ): Promise<Posted> {
   const usual = {
-    authorization: `Bearer ${token}`,
+    authorization: `Bearer ${own}`,
     accept: 'application/json, text/event-stream',
     'content-type': 'application/json',
   }
