@@ -204,18 +204,27 @@ test('one call more than there may be is told to come back, and nothing else is'
   await until(() => state.ended === 2)
 })
 
-test('bodies that are read together have a limit together', async (t) => {
-  const server = await started(t, endlessly().run, { maxUnreadBytes: 1_000_000 })
+test('bodies that are held together have a limit together, being read or worked on', async (t) => {
+  const { state, run } = endlessly()
+  const server = await started(t, run, { maxHeldBytes: 1_000_000 })
+  const large = () => ask(server, 'x'.repeat(200_000), { signal: AbortSignal.timeout(2_000) })
   const slow = rawly(server, `${head(server, ...typed, 'Content-Length: 2000000')}\r\n\r\n${'x'.repeat(900_000)}`, {
-    patienceMs: 1_500,
+    patienceMs: 700,
   })
-  await new Promise((resolve) => setTimeout(resolve, 200))
-  const { body, headers } = modern('tools/call', { name: 'x'.repeat(200_000) })
-  const refused = await post(server, body, { headers: { ...headers, 'mcp-name': 'x' } })
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const refused = await large()
   assert.deepEqual([refused.status, refused.headers['retry-after']], [503, '1'])
   await slow
-  const after = await post(server, body, { headers: { ...headers, 'mcp-name': 'x' } })
-  assert.equal(after.status, 400)
+
+  const abort = new AbortController()
+  const working = assert.rejects(ask(server, 'x'.repeat(900_000), { signal: abort.signal }))
+  await until(() => state.begun === 1)
+  assert.equal((await large()).status, 503)
+  abort.abort()
+  await working
+  await until(() => state.ended === 1)
+  await assert.rejects(large(), { name: 'AbortError' })
+  assert.equal(state.begun, 2)
 })
 
 test('connections beyond the limit are not let in, and those within it are served', async (t) => {

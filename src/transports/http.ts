@@ -13,7 +13,8 @@ import {
   readMessage,
 } from '../rpc/message.ts'
 import { crashExitCode, drainMs, finishInFlight, graceMs, onEnding, settlesWithin } from './ending.ts'
-import { type Authority, checkHead, healthPath, pathOf, type Refused, tooLarge } from './http-checks.ts'
+import { type BodyLimits, createBodyReader } from './http-body.ts'
+import { type Authority, checkHead, healthPath, pathOf, type Refused } from './http-checks.ts'
 import { createReply, unkept } from './http-reply.ts'
 
 /** The value of a header, by its name in lower case. */
@@ -37,14 +38,11 @@ export type Protocol = {
   end(headers: Headers, caller: string): number
 }
 
-export type HttpLimits = {
+export type HttpLimits = BodyLimits & {
   /** Beyond these nobody is let in, not even to be told so. */
   maxConnections: number
   /** Requests of JSON-RPC at work; one more is told to come back. */
   maxInFlight: number
-  maxBodyBytes: number
-  /** Of all bodies that are being read together. */
-  maxUnreadBytes: number
   /** For the head of a request, for the whole of it, and for a connection that carries none. */
   headMs: number
   requestMs: number
@@ -60,7 +58,7 @@ export const defaultHttpLimits: HttpLimits = {
   maxConnections: 16_384,
   maxInFlight: 256,
   maxBodyBytes: defaultLimits.maxLineBytes,
-  maxUnreadBytes: 128 * 1024 * 1024,
+  maxHeldBytes: 128 * 1024 * 1024,
   headMs: 10_000,
   requestMs: 60_000,
   idleMs: 30_000,
@@ -99,12 +97,11 @@ const lingerMs = 2_000
 export async function startHttp(protocol: Protocol, options: HttpOptions): Promise<HttpServer> {
   const { createServer } = await import('node:http')
   const limits = { ...defaultHttpLimits, ...options.limits }
-  /** What each connection has asked, as what withdraws it: an answer that waits behind another one hears no end of its own. */
+  const readBody = createBodyReader(limits, full)
+  /** Withdraws what each connection has asked: an answer that waits behind another does not hear that they are both gone. */
   const asked = new Map<Socket, Set<() => void>>()
   const dispatchers = new Set<Dispatcher>()
   const answers = new Set<Promise<void>>()
-  let unreadBytes = 0
-  let atWork = 0
   let isClosing = false
 
   const server: Server = createServer({
@@ -149,38 +146,12 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     request.resume()
   }
 
-  /** The bytes of a body; undefined if it does not come to its end, or is too large. */
-  const readBody = (request: IncomingMessage): Promise<Buffer | Refused | undefined> =>
-    new Promise((resolve) => {
-      const chunks: Buffer[] = []
-      let bytes = 0
-      const settle = (body: Buffer | Refused | undefined) => {
-        unreadBytes -= bytes
-        bytes = 0
-        request.off('data', take).off('end', finish).off('close', giveUp)
-        resolve(body)
-      }
-      const take = (chunk: Buffer) => {
-        chunks.push(chunk)
-        bytes += chunk.length
-        unreadBytes += chunk.length
-        if (bytes > limits.maxBodyBytes) settle(tooLarge(limits.maxBodyBytes))
-        else if (unreadBytes > limits.maxUnreadBytes) settle(full)
-      }
-      const finish = () => settle(Buffer.concat(chunks))
-      const giveUp = () => settle(undefined)
-      request.on('data', take).on('end', finish).on('close', giveUp)
-    })
-
-  const serve = async (request: IncomingMessage, response: ServerResponse, caller: string) => {
-    const body = await readBody(request)
-    if (body === undefined) return
-    if (!Buffer.isBuffer(body)) return refuse(request, response, body)
-    if (isClosing) return refuse(request, response, closing)
-    const frame = parseFrame(body) ?? { error: new RpcError(parseError, 'Parse error: there is no message') }
+  /** Answers what stands in a body; resolves when nothing more will be said of it. */
+  const serve = async (request: IncomingMessage, response: ServerResponse, bytes: Buffer, caller: string) => {
+    const frame = parseFrame(bytes) ?? { error: new RpcError(parseError, 'Parse error: there is no message') }
     if ('error' in frame) return answer(response, 400, failure(frame.id, frame.error))
     const isRequest = Array.isArray(frame.value) || readMessage(frame.value).kind === 'request'
-    if (isRequest && atWork >= limits.maxInFlight) return refuse(request, response, full)
+    if (isRequest && dispatchers.size >= limits.maxInFlight) return refuse(request, response, full)
     const admission = protocol.admit(frame.value, headersOf(request), caller)
     if ('refusal' in admission) return answer(response, admission.status, admission.refusal)
 
@@ -190,7 +161,6 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     const idle = dispatcher.idle()
     // What only has to be taken note of is accepted.
     if (!idle) return reply.accept()
-    atWork += 1
     dispatchers.add(dispatcher)
     const withdrawals = asked.get(request.socket)
     withdrawals?.add(dispatcher.cancel)
@@ -198,8 +168,16 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     await idle
     withdrawals?.delete(dispatcher.cancel)
     dispatchers.delete(dispatcher)
-    atWork -= 1
     reply.end()
+  }
+
+  const readAndServe = async (request: IncomingMessage, response: ServerResponse, caller: string) => {
+    const body = await readBody(request)
+    if (body === undefined) return
+    if ('refused' in body) return refuse(request, response, body.refused)
+    if (isClosing) refuse(request, response, closing)
+    else await serve(request, response, body.bytes, caller)
+    body.release()
   }
 
   const keepTrack = ({ socket }: IncomingMessage, response: ServerResponse) => {
@@ -215,27 +193,24 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     void answered.then(() => answers.delete(answered))
   }
 
-  const handle = (request: IncomingMessage, response: ServerResponse) => {
-    const checked = checkHead(request, rules)
-    if (isClosing) response.setHeader('connection', 'close')
+  const handle = (request: IncomingMessage, response: ServerResponse, waits: boolean) => {
+    const checked = isClosing ? { refused: closing } : checkHead(request, rules)
+    // Who waits to be asked for a body and is refused may send it or not: the connection cannot tell.
+    if (isClosing || ('refused' in checked && waits)) response.setHeader('connection', 'close')
     if ('refused' in checked) return refuse(request, response, checked.refused)
-    if (isClosing) return refuse(request, response, closing)
+    const { caller } = checked
+    if (waits) response.writeContinue()
     if (pathOf(request) === healthPath) return void response.writeHead(204, unkept).end()
     if (request.method === 'DELETE') {
-      const status = protocol.end(headersOf(request), checked.caller)
-      if (status !== 204) return refuse(request, response, { status, sentence: 'there is nothing to delete' })
-      return void response.writeHead(status, unkept).end()
+      const status = protocol.end(headersOf(request), caller)
+      if (status === 204) return void response.writeHead(status, unkept).end()
+      return refuse(request, response, { status, sentence: 'there is nothing to delete', headers: { allow: 'POST' } })
     }
     keepTrack(request, response)
-    void serve(request, response, checked.caller)
+    void readAndServe(request, response, caller)
   }
-  server.on('request', handle)
-  server.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
-    // Who is refused has not sent its body, and the connection cannot tell whether it still will.
-    if ('refused' in checkHead(request, rules) || isClosing) response.setHeader('connection', 'close')
-    else response.writeContinue()
-    handle(request, response)
-  })
+  server.on('request', (request, response) => handle(request, response, false))
+  server.on('checkContinue', (request, response) => handle(request, response, true))
 
   const interrupt = () => {
     for (const dispatcher of dispatchers) dispatcher.interrupt()
