@@ -1,6 +1,4 @@
-import { spawn } from 'node:child_process'
-import { program } from '../../spec/harness/gateway.ts'
-import { type Posted, type PostOptions, post } from '../../spec/harness/http-gateway.ts'
+import { type Posted, type PostOptions, post, startHttpGateway } from '../../spec/harness/http-gateway.ts'
 import { statusOf } from './processes.ts'
 
 /** The built gateway over HTTP, and all that it says. */
@@ -19,7 +17,6 @@ export type HttpServer = {
   finish(rssMb: number): Promise<string[]>
 }
 
-const startMs = 30_000
 const endMs = 8_000
 const healthMs = 250
 const patienceMs = 5_000
@@ -28,26 +25,8 @@ export async function startHttpServer(
   env: Readonly<Record<string, string>>,
   tokens: readonly string[],
 ): Promise<HttpServer> {
-  const child = spawn(process.execPath, [program, 'http', '--port', '0'], {
-    env: { PATH: process.env['PATH'] ?? '', GATEWAY_HTTP_TOKEN: tokens.join(','), ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const output: Buffer[] = []
+  const { child, output, ended, url, port } = await startHttpGateway({ GATEWAY_HTTP_TOKEN: tokens.join(','), ...env })
   const answers: Buffer[] = []
-  const exited = new Promise<number | null>((resolve) => child.on('close', resolve))
-  child.stdout.on('data', (chunk: Buffer) => output.push(chunk))
-  const url = await new Promise<string>((resolve, reject) => {
-    const timer = setTimeout(reject, startMs, new Error('the gateway did not start'))
-    child.stderr.on('data', (chunk: Buffer) => {
-      output.push(chunk)
-      const found = /serves MCP at (\S+)/.exec(Buffer.concat(output).toString('latin1'))?.[1]
-      if (found === undefined) return
-      clearTimeout(timer)
-      resolve(found)
-    })
-    void exited.then(() => reject(new Error(`the gateway did not start: ${Buffer.concat(output)}`)))
-  })
-  const port = Number(new URL(url).port)
 
   const healthy = async () => {
     const times: number[] = []
@@ -84,7 +63,7 @@ export async function startHttpServer(
       ]
       child.kill('SIGTERM')
       const timer = setTimeout(() => child.kill('SIGKILL'), endMs)
-      const code = await exited
+      const code = await ended
       clearTimeout(timer)
       if (code !== 143) faults.push(`the gateway over HTTP ended with ${code} behind SIGTERM`)
       return faults.filter((fault) => fault !== undefined)

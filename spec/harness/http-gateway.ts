@@ -1,9 +1,8 @@
+import { type ChildProcess, spawn } from 'node:child_process'
 import { request as sendRequest } from 'node:http'
 import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
-import { type Running, startCommand } from './command-line.ts'
-import { type Json, type Message, modernMeta } from './gateway.ts'
-import { until } from './scope.ts'
+import { type Json, type Message, modernMeta, program } from './gateway.ts'
 
 /** The built program, reached over HTTP. */
 
@@ -11,18 +10,54 @@ export const token = 'token-of-the-spec-0123456789'
 
 export type Endpoint = { port: number; url: string; token?: string }
 
-export type HttpGateway = Endpoint & { running: Running }
+export type HttpGateway = Endpoint & {
+  child: ChildProcess
+  /** Everything on stdout and stderr. */
+  output: Buffer[]
+  /** Resolves to the exit code. */
+  ended: Promise<number | null>
+}
 
-/** Starts `genai-gateway-mcp http` on a free port, with a token unless the environment says otherwise. */
+const startMs = 30_000
+
+/** Starts `genai-gateway-mcp http` on a free port, with a token unless the environment says otherwise; rejects if it does not start. */
+export async function startHttpGateway(
+  env: Readonly<Record<string, string>> = {},
+  args: readonly string[] = [],
+): Promise<HttpGateway> {
+  const child = spawn(process.execPath, [program, 'http', '--port', '0', ...args], {
+    env: { PATH: process.env['PATH'] ?? '', GATEWAY_HTTP_TOKEN: token, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const output: Buffer[] = []
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+  child.stdout.on('data', (chunk: Buffer) => output.push(chunk))
+  const url = await new Promise<string>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      reject(new Error(`it did not start: ${Buffer.concat(output)}`))
+    }, startMs)
+    child.stderr.on('data', (chunk: Buffer) => {
+      output.push(chunk)
+      const found = /serves MCP at (\S+)/.exec(Buffer.concat(output).toString('latin1'))?.[1]
+      if (found === undefined) return
+      clearTimeout(timer)
+      resolve(found)
+    })
+    void ended.then(() => reject(new Error(`it did not start: ${Buffer.concat(output)}`)))
+  })
+  return { child, output, ended, url, port: Number(new URL(url).port) }
+}
+
+/** The same, gone when the test is over. */
 export async function httpGatewayFor(
   t: TestContext,
   env: Record<string, string> = {},
   args: readonly string[] = [],
 ): Promise<HttpGateway> {
-  const running = startCommand(t, ['http', '--port', '0', ...args], { env: { GATEWAY_HTTP_TOKEN: token, ...env } })
-  const found = () => /serves MCP at (http:\/\/\S+:(\d+)\/mcp)/.exec(running.stderr())
-  await until(() => found() !== null)
-  return { running, url: found()?.[1] ?? '', port: Number(found()?.[2]) }
+  const gateway = await startHttpGateway(env, args)
+  t.after(() => gateway.child.kill('SIGKILL'))
+  return gateway
 }
 
 export type Posted = {
@@ -113,6 +148,23 @@ export function modern(
       ...(typeof name === 'string' ? { 'mcp-name': name } : {}),
     },
   }
+}
+
+/** The bytes of such a request, for whoever does with a connection what no client does. */
+export function bytesOf({ port }: Endpoint, { body, headers }: ReturnType<typeof modern>): string {
+  const text = JSON.stringify(body)
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+  return [
+    'POST /mcp HTTP/1.1',
+    `Host: 127.0.0.1:${port}`,
+    `Authorization: Bearer ${token}`,
+    'Content-Type: application/json',
+    'Accept: */*',
+    ...lines,
+    `Content-Length: ${Buffer.byteLength(text)}`,
+    '',
+    text,
+  ].join('\r\n')
 }
 
 /** Asks a model in the stateless era; with a token for progress the answer is a stream. */

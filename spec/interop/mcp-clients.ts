@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { Client, StreamableHTTPClientTransport, type VersionNegotiationMode } from '@modelcontextprotocol/client'
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio'
 import { Client as HandshakeClient } from '@modelcontextprotocol/sdk/client/index.js'
@@ -6,7 +5,7 @@ import { StdioClientTransport as HandshakeStdio } from '@modelcontextprotocol/sd
 import { StreamableHTTPClientTransport as HandshakeHttp } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import type { Transport as HandshakeTransport } from '@modelcontextprotocol/sdk/shared/transport.js'
 import { type Json, program } from '../harness/gateway.ts'
-import { token } from '../harness/http-gateway.ts'
+import { startHttpGateway, token } from '../harness/http-gateway.ts'
 
 /** MCP's own client libraries, each in its ways of agreeing on a revision, connected to the built gateway over both transports. */
 
@@ -56,20 +55,7 @@ function serverWith(env: Record<string, string>) {
 
 /** The gateway as a server of its own, which ends when its client does. */
 export async function startServer(env: Record<string, string>, args: readonly string[] = []) {
-  const child = spawn(process.execPath, [program, 'http', '--port', '0', ...args], {
-    env: { GATEWAY_HTTP_TOKEN: token, ...env },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  const ended = new Promise<void>((resolve) => child.on('close', () => resolve()))
-  const url = await new Promise<string>((resolve, reject) => {
-    let said = ''
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      said += text
-      const found = /serves MCP at (\S+)/.exec(said)?.[1]
-      if (found !== undefined) resolve(found)
-    })
-    void ended.then(() => reject(new Error(said)))
-  })
+  const { child, ended, url } = await startHttpGateway(env, args)
   const close = async () => {
     child.kill('SIGTERM')
     await ended

@@ -161,10 +161,10 @@ describe('2026-07-28', () => {
   test('a listen ends with its result when the server does', async (t) => {
     const gateway = await httpGatewayFor(t)
     const { body, headers } = modern('subscriptions/listen', { notifications: {} }, { id: 'l' })
-    const onMessage = () => void gateway.running.child.kill('SIGTERM')
+    const onMessage = () => void gateway.child.kill('SIGTERM')
     const { messages } = await post(gateway, body, { headers, onMessage })
     assert.equal(at(messages[1], 'result', 'resultType'), 'complete')
-    assert.equal((await gateway.running.ended).code, 143)
+    assert.equal(await gateway.ended, 143)
   })
 })
 

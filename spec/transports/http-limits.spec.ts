@@ -6,7 +6,7 @@ import { createStreamableHttp } from '../../src/mcp/streamable-http.ts'
 import type { Call, Progress, ToolResult } from '../../src/tool.ts'
 import { declarations } from '../../src/tools/declarations.ts'
 import { type HttpLimits, type HttpServer, startHttp } from '../../src/transports/http.ts'
-import { ask, type Endpoint, modern, openSession, post, rawly, token } from '../harness/http-gateway.ts'
+import { ask, bytesOf, type Endpoint, modern, openSession, post, rawly, token } from '../harness/http-gateway.ts'
 import { at, gate, until } from '../harness/scope.ts'
 
 /** What the server does not wait for and does not take: the transport itself, over real sockets, with limits that are short. */
@@ -52,6 +52,16 @@ function endlessly() {
   return { state, run }
 }
 
+/** Asks for progress, and reads none of it. */
+function askAndReadNothing(t: TestContext, server: Endpoint): void {
+  const socket = connect(server.port, '127.0.0.1')
+  socket.on('error', () => {})
+  t.after(() => socket.destroy())
+  const params = { name: 'createCompletion', arguments: { prompt: 'x' } }
+  socket.write(bytesOf(server, modern('tools/call', params, { meta: { progressToken: 1 } })))
+  socket.pause()
+}
+
 const head = ({ port }: Endpoint, ...lines: string[]) =>
   ['POST /mcp HTTP/1.1', `Host: 127.0.0.1:${port}`, `Authorization: Bearer ${token}`, ...lines].join('\r\n')
 const typed = ['Content-Type: application/json', 'Accept: */*'] as const
@@ -88,11 +98,7 @@ test('a body that does not come to its end is not waited for', async (t) => {
 
 test('a connection that carries nothing is closed', async (t) => {
   const server = await started(t, endlessly().run, { idleMs: 200 })
-  const { body, headers } = modern('server/discover')
-  const text = JSON.stringify(body)
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-  const whole = `${head(server, ...typed, ...lines, `Content-Length: ${text.length}`)}\r\n\r\n${text}`
-  const { closed, said: answer, afterMs } = await rawly(server, whole)
+  const { closed, said: answer, afterMs } = await rawly(server, bytesOf(server, modern('server/discover')))
   assert.match(answer, /^HTTP\/1\.1 200 /)
   // Node waits a second longer than it tells the client, who might use the connection at the last moment.
   assert.ok(closed && afterMs >= 200 && afterMs < 3_000, `${afterMs} ms`)
@@ -137,18 +143,7 @@ test('what waits for its reader does not grow: the tool is not asked for more', 
     }
     return said('all')
   })
-  const { body, headers } = modern(
-    'tools/call',
-    { name: 'createCompletion', arguments: { prompt: 'x' } },
-    { meta: { progressToken: 1 } },
-  )
-  const text = JSON.stringify(body)
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-  const socket = connect(server.port, '127.0.0.1')
-  socket.on('error', () => {})
-  t.after(() => socket.destroy())
-  socket.write(`${head(server, ...typed, ...lines, `Content-Length: ${text.length}`)}\r\n\r\n${text}`)
-  socket.pause()
+  askAndReadNothing(t, server)
   let before = -1
   while (steps === 0 || steps !== before) {
     before = steps
@@ -171,18 +166,7 @@ test('who reads nothing for too long has gone', async (t) => {
     },
     { stalledMs: 300 },
   )
-  const { body, headers } = modern(
-    'tools/call',
-    { name: 'createCompletion', arguments: { prompt: 'x' } },
-    { meta: { progressToken: 1 } },
-  )
-  const text = JSON.stringify(body)
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-  const socket = connect(server.port, '127.0.0.1')
-  socket.on('error', () => {})
-  t.after(() => socket.destroy())
-  socket.write(`${head(server, ...typed, ...lines, `Content-Length: ${text.length}`)}\r\n\r\n${text}`)
-  socket.pause()
+  askAndReadNothing(t, server)
   await until(() => interrupted, 15_000)
 })
 

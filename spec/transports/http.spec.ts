@@ -8,6 +8,7 @@ import { folderFor, run } from '../harness/command-line.ts'
 import type { Message } from '../harness/gateway.ts'
 import {
   ask,
+  bytesOf,
   type HttpGateway,
   httpGatewayFor,
   modern,
@@ -216,7 +217,7 @@ describe('the start', () => {
 
   test('without a token, when it is said aloud', async (t) => {
     const gateway = await httpGatewayFor(t, { GATEWAY_HTTP_TOKEN: '' }, ['--without-token'])
-    assert.match(gateway.running.stderr(), /WITHOUT A TOKEN/)
+    assert.match(String(Buffer.concat(gateway.output)), /WITHOUT A TOKEN/)
     const headers = { ...discover.headers, authorization: undefined }
     assert.equal((await post(gateway, discover.body, { headers })).status, 200)
   })
@@ -416,13 +417,13 @@ describe('the end', () => {
       const { gateway, upstream, goOn } = await midway(t)
       const asked = [ask(gateway, 'slow', { progressToken: 1 }), ask(gateway, 'slow')]
       await until(() => upstream.requests.length === 2)
-      gateway.running.child.kill(signal as NodeJS.Signals)
+      gateway.child.kill(signal as NodeJS.Signals)
       await assert.rejects(async () => {
         for (;;) await ask(gateway, 'no line')
       })
       goOn()
       for (const { messages } of await Promise.all(asked)) assert.equal(textOf(messages.at(-1)), 'one two')
-      assert.equal((await gateway.running.ended).code, code)
+      assert.equal(await gateway.ended, code)
     })
   }
 
@@ -431,9 +432,9 @@ describe('the end', () => {
     const session = await openSession(gateway)
     const asked = [ask(gateway, 'endless'), session.request('tools/call', call('endless'))]
     await until(() => upstream.requests.length === 2)
-    gateway.running.child.kill('SIGTERM')
+    gateway.child.kill('SIGTERM')
     for (const { messages } of await Promise.all(asked)) assert.equal(at(messages.at(-1), 'result', 'isError'), true)
-    assert.equal((await gateway.running.ended).code, 143)
+    assert.equal(await gateway.ended, 143)
   })
 
   test('a second signal does not wait', async (t) => {
@@ -441,11 +442,11 @@ describe('the end', () => {
     const asked = assert.rejects(ask(gateway, 'endless'))
     await until(() => upstream.requests.length === 1)
     const startedMs = performance.now()
-    gateway.running.child.kill('SIGTERM')
-    await until(() => gateway.running.child.killed)
+    gateway.child.kill('SIGTERM')
+    await until(() => gateway.child.killed)
     await new Promise((resolve) => setTimeout(resolve, 100))
-    gateway.running.child.kill('SIGTERM')
-    assert.equal((await gateway.running.ended).code, 143)
+    gateway.child.kill('SIGTERM')
+    assert.equal(await gateway.ended, 143)
     assert.ok(performance.now() - startedMs < 3_000)
     await asked
   })
@@ -548,24 +549,15 @@ describe('bytes that no client sends', () => {
 
   test('a client that closes its half has gone, and so has its call', async (t) => {
     const { upstream, gateway } = await startBoth(t, { endless })
-    const { body: params, headers } = modern('tools/call', call('endless'))
-    const text = JSON.stringify(params)
-    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-    const bytes = head([...usual.slice(0, 2), ...lines, `Content-Length: ${text.length}`]) + text
-    await rawly(gateway, bytes.replaceAll('PORT', `${gateway.port}`), { halfClose: true, patienceMs: 500 })
+    const bytes = bytesOf(gateway, modern('tools/call', call('endless')))
+    await rawly(gateway, bytes, { halfClose: true, patienceMs: 500 })
     if (upstream.requests.length > 0) await upstream.closed(0)
     assert.equal((await post(gateway, discover.body, { headers: discover.headers })).status, 200)
   })
 
   test('an answer that waits behind another is cancelled with it', async (t) => {
     const { upstream, gateway } = await startBoth(t, { endless })
-    const { body: params, headers } = modern('tools/call', call('endless'))
-    const text = JSON.stringify(params)
-    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-    const one = (head([...usual.slice(0, 2), ...lines, `Content-Length: ${text.length}`]) + text).replaceAll(
-      'PORT',
-      `${gateway.port}`,
-    )
+    const one = bytesOf(gateway, modern('tools/call', call('endless')))
     const raw = rawly(gateway, one.repeat(3), { patienceMs: 1_000 })
     await until(() => upstream.requests.length === 3)
     await raw

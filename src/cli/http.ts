@@ -70,8 +70,8 @@ say by --allow-host under which name. Ctrl-C ends it when the calls in flight ha
       redact: chat.redact,
       complain,
       onListening(listening) {
-        say(`genai-gateway-mcp serves MCP at http://${host.includes(':') ? `[${host}]` : host}:${listening}${endpoint}`)
         if (open) say('WITHOUT A TOKEN: whatever runs on this machine can use it, and what it costs is yours')
+        say(`genai-gateway-mcp serves MCP at http://${host.includes(':') ? `[${host}]` : host}:${listening}${endpoint}`)
       },
     }).catch((error: { code?: string }) => {
       throw new Fault('configuration', `cannot listen on ${host}, port ${port} (${error.code ?? 'unknown'})`)
