@@ -205,11 +205,18 @@ export async function openSession(endpoint: Endpoint, protocolVersion = '2025-11
   }
 }
 
-/** What a server says to raw bytes until it closes the connection or the time is over. */
+/** After what was waited for, time for what must not follow it. */
+const afterthoughtMs = 60
+
+/** What a server says to raw bytes until it closes the connection, has said enough, or the time is over. */
 export function rawly(
   { port }: Endpoint,
-  bytes: string | readonly string[],
-  { halfClose = false, patienceMs = 5_000 }: { halfClose?: boolean; patienceMs?: number } = {},
+  bytes: string,
+  {
+    halfClose = false,
+    patienceMs = 5_000,
+    enough = () => false,
+  }: { halfClose?: boolean; patienceMs?: number; enough?: (said: string) => boolean } = {},
 ): Promise<{ said: string; closed: boolean; afterMs: number }> {
   return new Promise((resolve) => {
     const startedMs = performance.now()
@@ -220,11 +227,16 @@ export function rawly(
       socket.destroy()
       resolve({ said, closed, afterMs: performance.now() - startedMs })
     }
-    const timer = setTimeout(settle, patienceMs, false)
-    socket.setEncoding('latin1').on('data', (text: string) => (said += text))
+    let timer = setTimeout(settle, patienceMs, false)
+    socket.setEncoding('latin1').on('data', (text: string) => {
+      said += text
+      if (!enough(said)) return
+      clearTimeout(timer)
+      timer = setTimeout(settle, afterthoughtMs, false)
+    })
     socket.on('error', () => {})
     socket.on('close', () => settle(true))
-    for (const part of [bytes].flat()) socket.write(part, 'latin1')
+    socket.write(bytes, 'latin1')
     if (halfClose) socket.end()
   })
 }

@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { chatScript } from '../harness/chat-script.ts'
 import { type Json, modernMeta } from '../harness/gateway.ts'
 import { httpGatewayFor, modern, openSession, post } from '../harness/http-gateway.ts'
-import { at, pointedAt, upstreamFor } from '../harness/scope.ts'
+import { at, pointedAt, until, upstreamFor } from '../harness/scope.ts'
 import { chatStream, sendStream } from '../harness/upstream.ts'
 
 /** What MCP says over HTTP, in both eras, of the built program. */
@@ -270,7 +270,7 @@ describe('the handshake', () => {
     const session = await openSession(gateway)
     const params = { name: 'createCompletion', arguments: { prompt: 'hi' } }
     const first = session.request('tools/call', params, { id: 1 })
-    await new Promise((resolve) => setTimeout(resolve, 100))
+    await until(() => upstream.requests.length === 1)
     const second = await session.request('tools/call', params, { id: 1 })
     assert.deepEqual([second.status, codeOf(second.messages[0])], [400, -32600])
     assert.equal(at((await first).messages, 0, 'result', 'content', 0, 'text'), 'Hello')

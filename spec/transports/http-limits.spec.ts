@@ -70,7 +70,7 @@ test('a head that does not come to its end is not waited for', async (t) => {
   const server = await started(t, endlessly().run, { headMs: 200 })
   for (const bytes of ['', 'POST', head(server, 'X-A: ')]) {
     const { closed, said: answer, afterMs } = await rawly(server, bytes)
-    assert.ok(closed && afterMs < 2_000, `${afterMs} ms`)
+    assert.ok(closed && afterMs < 4_500, `${afterMs} ms`)
     assert.match(answer, /^(?:HTTP\/1\.1 408 |$)/)
   }
 })
@@ -85,14 +85,14 @@ test('a head that comes byte by byte is not waited for either', async (t) => {
   await new Promise((resolve) => socket.once('close', resolve))
   clearInterval(drip)
   const tookMs = performance.now() - startedMs
-  assert.ok(tookMs >= 300 && tookMs < 2_000, `${tookMs} ms`)
+  assert.ok(tookMs >= 300 && tookMs < 4_500, `${tookMs} ms`)
 })
 
 test('a body that does not come to its end is not waited for', async (t) => {
   const server = await started(t, endlessly().run, { headMs: 200, requestMs: 400 })
   const begun = `${head(server, ...typed, 'Content-Length: 100')}\r\n\r\n{`
   const { closed, said: answer, afterMs } = await rawly(server, begun)
-  assert.ok(closed && afterMs >= 400 && afterMs < 2_500, `${afterMs} ms`)
+  assert.ok(closed && afterMs >= 400 && afterMs < 4_500, `${afterMs} ms`)
   assert.match(answer, /^HTTP\/1\.1 408 /)
 })
 
@@ -101,7 +101,7 @@ test('a connection that carries nothing is closed', async (t) => {
   const { closed, said: answer, afterMs } = await rawly(server, bytesOf(server, modern('server/discover')))
   assert.match(answer, /^HTTP\/1\.1 200 /)
   // Node waits a second longer than it tells the client, who might use the connection at the last moment.
-  assert.ok(closed && afterMs >= 200 && afterMs < 3_000, `${afterMs} ms`)
+  assert.ok(closed && afterMs >= 200 && afterMs < 4_500, `${afterMs} ms`)
 })
 
 test('who is refused and goes on sending is cut off', async (t) => {
@@ -112,7 +112,7 @@ test('who is refused and goes on sending is cut off', async (t) => {
     afterMs,
   } = await rawly(server, `${head(server, 'Content-Length: 9999999999')}\r\n\r\nxx`)
   assert.match(answer, /^HTTP\/1\.1 413 /)
-  assert.ok(closed && afterMs < 4_000, `${afterMs} ms`)
+  assert.ok(closed && afterMs < 4_500, `${afterMs} ms`)
 })
 
 test('an answer that takes long becomes a stream, which lives', async (t) => {

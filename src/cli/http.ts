@@ -46,14 +46,7 @@ say by --allow-host under which name. Ctrl-C ends it when the calls in flight ha
     const config = readConfig()
     const open = values['without-token']
     const { host, port, authorities } = readAddress(values.host, values.port, values['allow-host'], config.http)
-    const isLocal = loopback.test(host)
-    if (!isLocal && authorities.length === 0) {
-      throw new Fault(
-        'configuration',
-        `${host} can be reached from other machines: say by --allow-host NAME under which name, or listen on ${defaultHost}`,
-      )
-    }
-    if (open && !isLocal) throw new Fault('configuration', `--without-token is for ${defaultHost} alone`)
+    if (open && !loopback.test(host)) throw new Fault('configuration', `--without-token is for ${defaultHost} alone`)
     if (!open && !config.http.tokens) throw noToken('no token is set')
 
     const chat = await createChat({ version, config })
@@ -83,7 +76,7 @@ say by --allow-host under which name. Ctrl-C ends it when the calls in flight ha
 
 type Address = { host: string; port: number; authorities: readonly Authority[] }
 
-/** What the command line says, or else the environment. */
+/** What the command line says, or else the environment. Throws a Fault where that is nothing to listen on. */
 function readAddress(
   givenHost: string | undefined,
   givenPort: string | undefined,
@@ -101,6 +94,12 @@ function readAddress(
     if (authority) return authority
     throw misuse(`${JSON.stringify(name)} is no name of a host: give one such as gateway.example.com`)
   })
+  if (!loopback.test(host) && authorities.length === 0) {
+    throw new Fault(
+      'configuration',
+      `${host} can be reached from other machines: say by --allow-host NAME under which name, or listen on ${defaultHost}`,
+    )
+  }
   return { host, port: Number(port), authorities }
 }
 
