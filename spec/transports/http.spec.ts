@@ -437,6 +437,14 @@ describe('the end', () => {
     assert.equal(await gateway.ended, 143)
   })
 
+  test('a signal as soon as it says that it serves', async (t) => {
+    for (let round = 0; round < 5; round++) {
+      const gateway = await httpGatewayFor(t)
+      gateway.child.kill('SIGTERM')
+      assert.equal(await gateway.ended, 143)
+    }
+  })
+
   test('a second signal does not wait', async (t) => {
     const { gateway, upstream } = await midway(t)
     const asked = assert.rejects(ask(gateway, 'endless'))

@@ -8,7 +8,7 @@ import { createStreamableHttp, defaultSessionLimits } from '../mcp/streamable-ht
 import { declarations } from '../tools/declarations.ts'
 import { serveHttp } from '../transports/http.ts'
 import { type Authority, endpoint, readAuthority } from '../transports/http-checks.ts'
-import { type Command, misuse } from './context.ts'
+import { type Command, misuse, wentWrong } from './context.ts'
 import { say } from './terminal.ts'
 
 const defaultHost = '127.0.0.1'
@@ -32,7 +32,7 @@ Clients send the token as Authorization: Bearer TOKEN to http://${defaultHost}:$
 GATEWAY_HTTP_TOKEN_FILE names. It speaks no TLS: on an address that others can reach, put it behind a server that does, and
 say by --allow-host under which name. Ctrl-C ends it when the calls in flight have had four seconds to finish.
 `,
-  async run(args, { version }) {
+  async run(args, { version, signal }) {
     const { values } = parseArgs({
       args: [...args],
       options: {
@@ -50,6 +50,7 @@ say by --allow-host under which name. Ctrl-C ends it when the calls in flight ha
     if (!open && !config.http.tokens) throw noToken('no token is set')
 
     const chat = await createChat({ version, config })
+    if (signal.aborted) return wentWrong
     const identify = open ? () => '' : identifyBy(chat.access as Access)
     const load = () => Promise.resolve(chat.tools)
     const createPeer = () => createServer(identityOf(version), instructions, { declarations, load })

@@ -247,7 +247,6 @@ export async function serveHttp(
   },
 ): Promise<number> {
   const server = await startHttp(protocol, options)
-  onListening(server.port)
   return new Promise((resolve) => {
     const begin = (exitCode: number) => void server.close(graceMs).then(() => resolve(exitCode))
     const crash = () => {
@@ -255,6 +254,8 @@ export async function serveHttp(
       resolve(crashExitCode)
     }
     onEnding({ begin, hurry: resolve, crash }, complain)
+    // Whoever is told may want it to end at once.
+    onListening(server.port)
   })
 }
 
