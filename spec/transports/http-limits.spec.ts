@@ -138,8 +138,8 @@ test('what waits for its reader does not grow: the tool is not asked for more', 
   const server = await started(t, async function* (_, { signal }) {
     for (; steps < 20_000 && !signal.aborted; steps++) {
       yield { message: 'x'.repeat(10_000) }
-      // A provider's pieces come one by one.
-      await new Promise(setImmediate)
+      // A provider's pieces come one by one, and what comes between two notifications is gathered.
+      await new Promise((resolve) => setTimeout(resolve, 1))
     }
     return said('all')
   })
