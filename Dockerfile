@@ -17,10 +17,11 @@ RUN set -eu; image=/image; node=$(command -v node); \
       if [ -e "$notice" ]; then cp -L --parents "$notice" $image; fi; \
     done; \
     cp -r LICENSE dist/. $image/app; rm -r $image/app/types; \
+    cp -r $image/app /app; node scripts/code-cache.mjs /app $image/app/code-cache 1001; \
     echo 'gateway:x:1001:1001::/app:/nonexistent' > $image/etc/passwd; \
     echo 'gateway:x:1001:' > $image/etc/group; \
     echo 'hosts: files dns' > $image/etc/nsswitch.conf; \
-    chmod -R a=rX $image; chmod a+x $image/usr/local/bin/node; \
+    chown -R 0:0 $image; chmod -R a=rX $image; chmod a+x $image/usr/local/bin/node; \
     find $image -exec touch --no-dereference --date=@$SOURCE_DATE_EPOCH {} +
 
 FROM scratch
@@ -37,4 +38,6 @@ COPY --from=build /image /
 USER 1001:1001
 # Where Ollama, LM Studio and their like are, seen from here.
 ENV GATEWAY_LOCAL_HOST=host.docker.internal
+# The bundles as Node has parsed them when the image was built.
+ENV NODE_COMPILE_CACHE=/app/code-cache
 ENTRYPOINT ["/usr/local/bin/node", "--disable-sigusr1", "--disable-proto=delete", "/app/genai-gateway-mcp.mjs"]

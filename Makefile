@@ -3,7 +3,7 @@ node := node scripts/with-node.mjs
 IMAGE := genai-gateway-mcp
 sources := $(shell find src -name '*.ts') package.json scripts/build.mjs scripts/licences.mjs
 
-.PHONY: help setup build test types lint unit replay interop scorecard scorecard-long bench generate format image image-test release clean
+.PHONY: help setup build test types lint unit replay interop scorecard scorecard-long bench bench-image generate format image image-test release clean
 .DEFAULT_GOAL := help
 
 help: ## list the verbs
@@ -39,6 +39,9 @@ scorecard-long: build ## the one check of the scorecard that takes minutes
 
 bench: build ## measure start-up, added latency and streaming on this machine
 	@$(node) node --import tsx scripts/bench.ts
+
+bench-image: image setup ## measure the same start inside the image, by this machine’s container engine
+	@$(node) node --import tsx scripts/bench.ts --image $(IMAGE)
 
 generate: setup ## write again what is made from the code: tool declarations, schemas, tables
 	@$(node) node --import tsx scripts/generate.ts

@@ -1,5 +1,14 @@
 // Measures the built gateway on this machine, over loopback alone: its start, its calls, its streams, its memory.
-//   make bench, or: node --import tsx scripts/bench.ts [--quick] [--json FILE] [--program FILE] [--only PART,PART]
+//   make bench, or: node --import tsx scripts/bench.ts, with
+//     --quick             half a minute in the place of two
+//     --json FILE         all figures also as JSON
+//     --only PART,PART    some parts alone
+//     --program FILE      another build
+//     --image NAME        only the start inside that image, by this machine's container engine
+//     --delay MS          what the provider lets pass before every answer: 0
+//     --gap MS            and between two tokens: 1
+//     --tokens COUNT      of a stream: 2000
+//     --megabytes COUNT   of a large prompt and a large answer: 10
 import { existsSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -7,7 +16,9 @@ import { parseArgs } from 'node:util'
 import { measureCalls } from './bench/calls.ts'
 import { measureCancellation } from './bench/cancellation.ts'
 import { killChildren, startUpstream } from './bench/children.ts'
+import { measureDialects } from './bench/dialect-costs.ts'
 import { type Part, renderPart } from './bench/figures.ts'
+import { measureImage } from './bench/image.ts'
 import { type Bench, quickPlan, upstreamProgram, wholePlan } from './bench/plan.ts'
 import { measureSizes } from './bench/sizes.ts'
 import { measureStart } from './bench/start.ts'
@@ -17,9 +28,12 @@ const parts: Readonly<Record<string, (bench: Bench) => Promise<Part | Part[]>>> 
   start: measureStart,
   calls: measureCalls,
   streams: measureStreams,
+  dialects: measureDialects,
   cancel: measureCancellation,
   sizes: measureSizes,
+  image: measureImage,
 }
+const onThisMachine = Object.keys(parts).filter((name) => name !== 'image')
 
 const hangMs = 300_000
 
@@ -28,13 +42,25 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     json: { type: 'string' },
     program: { type: 'string', default: fileURLToPath(new URL('../dist/genai-gateway-mcp.mjs', import.meta.url)) },
-    only: { type: 'string', default: Object.keys(parts).join(',') },
+    only: { type: 'string' },
+    image: { type: 'string' },
+    delay: { type: 'string', default: '0' },
+    gap: { type: 'string', default: '1' },
+    tokens: { type: 'string' },
+    megabytes: { type: 'string' },
   },
 })
-const wanted = options.only.split(',')
+const wanted = options.only?.split(',') ?? (options.image === undefined ? onThisMachine : ['image'])
 const stranger = wanted.find((name) => !Object.hasOwn(parts, name))
 if (stranger !== undefined) fail(`there is no part ${stranger}; the parts are ${Object.keys(parts).join(', ')}`)
-if (!existsSync(options.program)) fail('the gateway is not built yet: run make bench, or make build before')
+if (wanted.includes('image') && options.image === undefined) fail('the part image needs --image NAME')
+if (wanted.some((name) => name !== 'image') && !existsSync(options.program)) {
+  fail('the gateway is not built yet: run make bench, or make build before')
+}
+const pace = { delayMs: numberOf('delay', options.delay), tokenGapMs: numberOf('gap', options.gap) }
+const plan = structuredClone(options.quick ? quickPlan : wholePlan)
+if (options.tokens !== undefined) plan.streams.tokens = plan.dialectStreams.tokens = numberOf('tokens', options.tokens)
+if (options.megabytes !== undefined) plan.sizes.megabytes = numberOf('megabytes', options.megabytes)
 
 process.on('exit', killChildren)
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130))
@@ -51,15 +77,16 @@ const machine = {
   processor: cpus()[0]?.model ?? 'unknown',
   load: Number((loadavg()[0] ?? 0).toFixed(2)),
   quick: options.quick,
+  ...pace,
 }
 console.log(
   `genai-gateway-mcp, ${machine.date}, Node ${machine.node}, ${machine.platform}, ${machine.cores} cores (${machine.processor}), load ${machine.load}${options.quick ? ', quick' : ''}\n`,
 )
 
 const measured: Part[] = []
-const upstream = await startUpstream(upstreamProgram)
+const upstream = await startUpstream(upstreamProgram, pace)
 try {
-  const bench = { plan: options.quick ? quickPlan : wholePlan, program: options.program, upstream }
+  const bench = { plan, program: options.program, image: options.image, upstream }
   for (const name of wanted) {
     for (const part of [(await parts[name]?.(bench)) ?? []].flat()) {
       measured.push(part)
@@ -77,7 +104,14 @@ const missed = limits.filter(({ met }) => !met).length
 const seconds = (performance.now() - startMs) / 1000
 console.log(`${limits.length} limits: ${limits.length - missed} met, ${missed} missed; ${seconds.toFixed(1)} s`)
 if (options.json !== undefined) {
-  writeFileSync(options.json, `${JSON.stringify({ ...machine, seconds, parts: measured }, undefined, 2)}\n`)
+  writeFileSync(options.json, `${JSON.stringify({ ...machine, plan, seconds, parts: measured }, undefined, 2)}\n`)
+}
+
+function numberOf(name: string, text: string): number {
+  const value = Number(text)
+  if (!Number.isInteger(value) || value < (name === 'delay' ? 0 : 1))
+    fail(`--${name} takes a whole number, not ${text}`)
+  return value
 }
 
 function fail(sentence: string): never {

@@ -1,6 +1,7 @@
 // Builds dist/: the wire tower as the program itself, and the rest as bundles that it loads after its first answer.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
 import { build } from 'esbuild'
 import { licencesOf } from './licences.mjs'
 
@@ -30,6 +31,17 @@ const apart = {
   },
 }
 
+/** Node's own modules without the facades that an import makes of them: a facade of node:fs loads all that fs can load. */
+const builtinsPlain = {
+  name: 'builtins as they are',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^[\w:/]+$/ }, ({ path }) => (isBuiltin(path) ? { path, namespace: 'builtin' } : undefined))
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule('${path}')`,
+    }))
+  },
+}
+
 /**
  * What the gateway never asks of undici, and would otherwise pay for when it is loaded: HTTP/2, with which node:http2 comes,
  * and bodies that are forms or Blobs.
@@ -42,7 +54,40 @@ const withoutUnused = {
     onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
       contents: `module.exports = () => { throw new Error('${path} is not part of this program') }`,
     }))
+    // Of Node's own client, undici wants to know one number and one class, of node:assert one function, and of node:util
+    // a log of its own, in which addresses would stand.
+    onResolve({ filter: /^node:(?:http|assert|util)$/ }, ({ path, importer }) =>
+      (path === 'node:util' ? logOfUndici : clientOfUndici).test(importer)
+        ? { path, namespace: 'in-short' }
+        : undefined,
+    )
+    onLoad({ filter: /.*/, namespace: 'in-short' }, ({ path }) => ({ contents: inShort[path] }))
   },
+}
+
+/** undici's parser, as the file that it is: a text of it in the code would be read at each start, and decoded once more. */
+const parserBeside = {
+  name: 'the parser stays beside',
+  setup({ onLoad }) {
+    onLoad({ filter: /llhttp(?:_simd)?-wasm\.js$/ }, ({ path }) => {
+      const file = path.includes('_simd') ? 'llhttp-simd.wasm' : 'llhttp.wasm'
+      const [, base64] = /'([\w+/]+=*)'/.exec(readFileSync(path, 'utf8'))
+      writeFileSync(`dist/${file}`, Buffer.from(base64, 'base64'))
+      return {
+        contents: `module.exports = process.getBuiltinModule('node:fs').readFileSync(new URL('./${file}', bundleUrl))`,
+      }
+    })
+  },
+}
+
+const clientOfUndici = /[\\/]undici[\\/]lib[\\/](?:core|dispatcher)[\\/]/
+const logOfUndici = /[\\/]undici[\\/]lib[\\/]core[\\/]diagnostics\.js$/
+const inShort = {
+  'node:http': 'module.exports = { maxHeaderSize: 16 * 1024, IncomingMessage: class {} }',
+  'node:assert': `module.exports = (holds, message = 'an assertion of undici does not hold') => {
+    if (!holds) throw message instanceof Error ? message : new Error(message)
+  }`,
+  'node:util': 'module.exports = { debuglog: () => Object.assign(() => {}, { enabled: false }) }',
 }
 
 const common = {
@@ -84,12 +129,11 @@ for (const [name, path] of Object.entries(parts)) {
       ...common,
       entryPoints: { [name]: path },
       target: 'node22.19',
-      // CommonJS packages inside an ES module still ask for builtins by require.
-      banner: { js: "const require=process.getBuiltinModule('module').createRequire(import.meta.url);" },
       // undici's own word for a bundle: its second parser, which is off, stays out.
       define: { esbuildDetection: 'true' },
       metafile: true,
-      plugins: [apart, withoutUnused],
+      banner: { js: 'const bundleUrl=import.meta.url;' },
+      plugins: [apart, withoutUnused, builtinsPlain, parserBeside],
     }),
   )
 }

@@ -592,6 +592,17 @@ const mistakes: [string, unknown, RegExp][] = [
   ['an unknown strategy', { routes: { a: { strategy: 'best', targets: [{ model: 'x' }] } } }, /routes\.a\.strategy/],
   ['a route to nowhere', { routes: { a: { strategy: 'failover', targets: [] } } }, /routes\.a\.targets/],
   [
+    'a route to a route',
+    {
+      routes: {
+        a: { strategy: 'failover', targets: [{ model: 'a' }, { model: 'p/b' }, { model: 'b' }] },
+        b: { strategy: 'failover', targets: [{ model: 'x' }] },
+        'p/b': { strategy: 'failover', targets: [{ model: 'p/b' }] },
+      },
+    },
+    /routes\.a\.targets\.2\.model .*: it is a route, and no model/,
+  ],
+  [
     'a weight of nothing',
     { routes: { a: { strategy: 'weighted', targets: [{ model: 'x', weight: 0 }] } } },
     /routes\.a\.targets/,

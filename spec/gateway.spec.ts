@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import { callTool, type Gateway, type Json, modernMeta, program } from './harness/gateway.ts'
-import { at, gatewayFor, progressOf, upstreamFor } from './harness/scope.ts'
+import { at, gate, gatewayFor, progressOf, until, upstreamFor } from './harness/scope.ts'
 import {
   type Answer,
   chatChunk,
@@ -217,6 +217,7 @@ test('the tools, end to end', async (t) => {
         [0.5, -1],
       ],
       usage: { promptTokens: 2, completionTokens: 0, totalTokens: 2 },
+      attempts: 1,
     })
     assert.doesNotMatch(textOf(result) ?? '', /0\.5/)
     const packed = fits(
@@ -460,6 +461,10 @@ const echoes: Record<string, (response: ServerResponse) => void> = {
       response,
       `${chatChunk({ tool_calls: [{ index: 0, id: key, function: { name: 'f', arguments: JSON.stringify({ key }) } }] })}${chatChunk({}, 'tool_calls')}data: [DONE]\n\n`,
     ),
+  'a block of thoughts': (response) => {
+    const thought = { type: 'reasoning.text', text: 'a', [key]: 1 }
+    sendStream(response, `${chatChunk({ content: 'a', reasoning_details: [thought] }, 'stop')}data: [DONE]\n\n`)
+  },
   'an error in mid-answer': (response) =>
     sendStream(response, `${chatChunk({ content: 'a' })}data: ${JSON.stringify({ error: { message: key } })}\n\n`),
   'a redirect': (response) => void response.writeHead(302, { location: `http://127.0.0.1:9/?key=${key}` }).end(),
@@ -629,6 +634,7 @@ test('an answer that nests without end costs that call alone', async (t) => {
   const answers: Record<string, string> = {
     'the arguments of a call': `${chatChunk({ tool_calls: [{ index: 0, id: 'c', function: { name: 'f', arguments: deep } }] })}${chatChunk({}, 'tool_calls')}data: [DONE]\n\n`,
     'a value for a schema': chatStream([deep]),
+    'a block of thoughts': `data: {"choices":[{"index":0,"delta":{"content":"fine","reasoning_details":[{"type":"reasoning.text","text":"hm","deep":${deep}}]},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n`,
     'an error': `data: {"error":${'['.repeat(20_000)}${']'.repeat(20_000)}}\n\n`,
   }
   const upstream = await upstreamFor(t, ({ json }, response) =>
@@ -849,4 +855,38 @@ test('an image for a model that is known to take none is refused before anything
       assert.equal(textOf(await callTool(gateway, 'createCompletion', { model, messages })), 'seen')
     }
   }
+})
+
+test('a server with one place says what it has, and is found by it, while it is at work', async (t) => {
+  const { opened, open } = gate()
+  const upstream = await upstreamFor(t, async ({ path }, response) => {
+    if (path === '/v1/models') return sendJson(response, 200, { data: [{ id: 'only-here' }] })
+    await opened
+    sendStream(response, chatStream(['fine']))
+  })
+  const place = { type: 'openai', baseUrl: upstream.url }
+  const other = { type: 'openai', baseUrl: 'http://127.0.0.1:9/v1', maxRetries: 0 }
+  const gateway = gatewayFor(t, {
+    PROVIDER_CONFIG: JSON.stringify({ providers: { other, one: { ...place, maxConcurrency: 1 } } }),
+  })
+  const first = ask(gateway, { model: 'one/only-here' })
+  await until(() => upstream.requests.length === 1)
+  const calls = [first, ask(gateway, { model: 'only-here' })]
+  const list = await callTool(gateway, 'listModels', { provider: 'one' })
+  assert.equal(at(list, 'structuredContent', 'models', 0, 'id'), 'one/only-here')
+  open()
+  for (const call of calls) assert.equal(at(await call, 'structuredContent', 'provider'), 'one')
+})
+
+test('an error whose body has no end is told all the same, and its connection closed', async (t) => {
+  const upstream = await upstreamFor(t, (_, response) => {
+    response.writeHead(400, { 'content-type': 'application/json' })
+    response.write('{"error":{"message":"no such thing"}}')
+    const drip = setInterval(() => response.write(' '), 100)
+    response.on('close', () => clearInterval(drip))
+  })
+  const result = await ask(gatewayFor(t, pointedAt(upstream)), { timeout: 15 })
+  assert.match(textOf(result) ?? '', /no such thing/)
+  assert.ok(Number(at(result, '_meta', 'genai-gateway/error', 'elapsedMs')) < 10_000)
+  await upstream.closed(0)
 })

@@ -42,7 +42,9 @@ const rules: Readonly<Record<string, Rule>> = {
   errors: {},
   clock: {},
   gateway: { types: ['errors'] },
+  tiering: {},
   tool: {},
+  iteration: {},
   json: {},
   'json-text': {},
   nearest: {},
@@ -53,7 +55,7 @@ const rules: Readonly<Record<string, Rule>> = {
   // What a transport asks of the protocol above it is a type of the transport's.
   mcp: { values: ['rpc', 'json'], types: ['tool', 'transports/http'] },
   transports: { values: ['rpc'] },
-  http: { values: ['clock', 'errors'] },
+  http: { values: ['clock', 'errors', 'iteration'] },
   providers: {
     values: [
       'json',
@@ -77,7 +79,7 @@ const rules: Readonly<Record<string, Rule>> = {
     types: ['config'],
   },
   extensions: {
-    values: ['pipeline', 'json', 'tool', 'handle', 'provider', 'gateway', 'errors'],
+    values: ['pipeline', 'iteration', 'json', 'tool', 'handle', 'provider', 'gateway', 'errors'],
     types: ['clock', 'config', 'log', 'secrets'],
   },
 }

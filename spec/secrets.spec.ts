@@ -67,21 +67,23 @@ for (const [name, text, expected] of sources) {
 test('a file that is not there is no key, and no fault', (t) => {
   const secrets = holding({ file: fileFor(t), setBy: 'P_FILE' })
   assert.equal(secrets.keyFor('p', baseUrl), undefined)
-  assert.equal(secrets.reread('p'), false)
+  assert.equal(secrets.reread('p', 0), false)
 })
 
 test('a key file that is replaced is read again, and both keys stay redacted', (t) => {
   const file = fileFor(t, key)
   const secrets = holding({ file, setBy: 'P_FILE' })
-  assert.equal(secrets.reread('p'), false, 'nothing has changed')
+  assert.equal(secrets.reread('p', 0), false, 'nothing has changed')
   writeFileSync(file, 'sk-rotated-9876543210\n')
   assert.equal(secrets.keyFor('p', baseUrl), key, 'read only when asked')
-  assert.equal(secrets.reread('p'), true)
+  assert.equal(secrets.reread('p', 0), true)
   assert.equal(secrets.keyFor('p', baseUrl), 'sk-rotated-9876543210')
   assert.equal(secrets.redact(`${key} sk-rotated-9876543210`), '[redacted] [redacted]')
   assert.equal(secrets.keyFor('p', 'https://evil.example.com/'), undefined)
   writeFileSync(file, '')
-  assert.equal(secrets.reread('p'), false, 'an empty file is one that is just being written')
+  assert.equal(secrets.reread('p', 0), true, 'for a call that has used the key before')
+  assert.equal(secrets.generation('p'), 1)
+  assert.equal(secrets.reread('p', 1), false, 'an empty file is one that is just being written')
   assert.equal(secrets.keyFor('p', baseUrl), 'sk-rotated-9876543210')
 })
 
@@ -89,13 +91,13 @@ test('a file that appears later is found', (t) => {
   const file = fileFor(t)
   const secrets = holding({ file, setBy: 'P_FILE' })
   writeFileSync(file, key)
-  assert.equal(secrets.reread('p'), true)
+  assert.equal(secrets.reread('p', 0), true)
   assert.equal(secrets.keyFor('p', baseUrl), key)
 })
 
 test('only a file can be read again', () => {
-  assert.equal(holding({ value: key }).reread('p'), false)
-  assert.equal(holding({ value: key }).reread('unknown'), false)
+  assert.equal(holding({ value: key }).reread('p', 0), false)
+  assert.equal(holding({ value: key }).reread('unknown', 0), false)
 })
 
 const odd = 'sk-caf+/=&?#%"\\\'<>0123456789'
@@ -166,6 +168,13 @@ test('text without a key is left as it is, and so are dummies that are too short
   assert.equal(createSecrets([]).redact(text), text)
   for (const dummy of ['none', 'x', 'ollama', '']) assert.equal(holding({ value: dummy }).redact(text), text)
   assert.equal(holding({ value: 'none' }).keyFor('p', baseUrl), 'none')
+})
+
+test('the name of a provider is no secret, though it may be its key', () => {
+  const dummy = holding({ value: 'llamacpp' }, 'llamacpp')
+  assert.equal(dummy.redact('llamacpp/qwen'), 'llamacpp/qwen')
+  assert.equal(dummy.keyFor('llamacpp', baseUrl), 'llamacpp')
+  assert.equal(holding({ value: 'llamacpp' }).redact('llamacpp/qwen'), '[redacted]/qwen')
 })
 
 test('a key that is part of another is no hiding place for the rest of it', () => {

@@ -20,6 +20,7 @@ import { createTranslator } from './pipeline/translator.ts'
 import { withPlugins } from './plugins/plugins.ts'
 import { presets } from './providers/index.ts'
 import { createSecrets, type Secrets } from './secrets.ts'
+import { optimizeEarly } from './tiering.ts'
 import type { Tool } from './tool.ts'
 import { createCallTool } from './tools/call-tool.ts'
 import { createCreateCompletion } from './tools/create-completion.ts'
@@ -45,8 +46,12 @@ export type ChatOptions = {
   send?: Send
 }
 
+/** By then the first call, which should not wait for it, is on its way. */
+const settledMs = 500
+
 /** Builds the chat tower from the configuration: what main.ts loads once the first answer is out. */
 export async function createChat(options: ChatOptions): Promise<Chat> {
+  setTimeout(optimizeEarly, settledMs).unref()
   const { version, config: read = readConfig(), send = createPool(read.proxy) } = options
   const providers = [...read.providers.values()]
   const secrets = secretsOf(read)

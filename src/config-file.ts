@@ -53,7 +53,14 @@ export const shapes = z.lazily(() => {
       routes: z.optional(z.record(z.string().check(z.minLength(1)), RouteEntry)),
       defaultModel: z.optional(z.string()),
     })
-    .check(({ value: { providers = {}, plugins = {} }, issues }) => {
+    .check(({ value: { providers = {}, plugins = {}, routes = {} }, issues }) => {
+      for (const [alias, { targets }] of Object.entries(routes)) {
+        const at = targets.findIndex(
+          ({ model }) => model !== alias && !model.includes('/') && Object.hasOwn(routes, model),
+        )
+        const path = ['routes', alias, 'targets', at, 'model']
+        if (at !== -1) issues.push({ code: 'custom', message: 'it is a route, and no model', path, input: alias })
+      }
       const taken = Object.keys(plugins).find((type) => Object.hasOwn(presets, type))
       if (taken) issues.push({ code: 'custom', message: 'this name is taken', path: ['plugins', taken], input: taken })
       const values = [...Object.keys(presets), ...Object.keys(plugins)]

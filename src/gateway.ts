@@ -142,26 +142,43 @@ export type Event =
   | { type: 'warning'; message: string }
   | { type: 'finish'; reason: FinishReason; raw?: string | undefined }
 
+/** Events that have come together and go on together: a step of a stream costs more than what it brings. */
+export type Events = readonly Event[]
+
 /**
- * Neighbouring pieces of text as one: what has come together goes through the gateway together, at the cost of one piece.
- * What comes before a fault is passed on before the fault.
+ * Gathers what comes together, neighbouring pieces of text as one. `take` hands out what has been told since it was last
+ * asked.
  */
-export function* joined(events: Iterable<Event>): Generator<Event> {
-  let held: Extract<Event, { type: 'text-delta' | 'reasoning-delta' }> | undefined
-  try {
-    for (const event of events) {
+export function createGathering(): { tell(event: Event): void; take(): Events } {
+  let events: Event[] = []
+  return {
+    tell(event) {
+      const last = events.at(-1)
       const isText = event.type === 'text-delta' || event.type === 'reasoning-delta'
-      if (isText && held?.type === event.type) {
-        held = { ...held, text: held.text + event.text }
-        continue
-      }
-      if (held) yield held
-      held = isText ? event : undefined
-      if (!isText) yield event
-    }
+      if (isText && last?.type === event.type) events[events.length - 1] = { ...last, text: last.text + event.text }
+      else events.push(event)
+    },
+    take() {
+      const taken = events
+      events = []
+      return taken
+    },
+  }
+}
+
+/** Events that are read one by one, gathered. What came before a fault is passed on before the fault. */
+export function* gathered(events: Iterable<Event>): Generator<Events> {
+  const { tell, take } = createGathering()
+  try {
+    for (const event of events) tell(event)
   } catch (error) {
-    if (held) yield held
+    yield* batchOf(take())
     throw error
   }
-  if (held) yield held
+  yield* batchOf(take())
+}
+
+/** A stream does not wake its reader for nothing. */
+export function batchOf(events: Events): Events[] {
+  return events.length > 0 ? [events] : []
 }

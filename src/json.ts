@@ -18,9 +18,14 @@ export function nestsDeeperThan(value: unknown, limit: number): boolean {
 
 /** How JSON.parse hands on the text of a number (ECMAScript, JSON.parse source text access), which no library of types knows yet. */
 type Reviver = (key: string, value: unknown, context: { source?: string }) => unknown
-const { parse: parseWith, rawJSON } = JSON as unknown as {
+const {
+  parse: parseWith,
+  rawJSON,
+  isRawJSON,
+} = JSON as unknown as {
   parse(text: string, reviver: Reviver): unknown
   rawJSON(text: string): unknown
+  isRawJSON(value: unknown): boolean
 }
 
 /** Only a text with so many digits in a row can hold an integer that a number does not keep. */
@@ -48,3 +53,6 @@ export function parseKeepingDigits(text: string): unknown {
   if (!longInteger.test(text)) return JSON.parse(text)
   return parseWith(text, (_key, value, { source }) => (isLossy(value, source) ? rawJSON(source) : value))
 }
+
+/** Whether a value is an integer that keeps its digits so: an object by its type alone. */
+export const isExactInteger: (value: unknown) => boolean = isRawJSON

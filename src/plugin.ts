@@ -1,5 +1,12 @@
 /** What a plugin is written with, published as `genai-gateway-mcp/plugin`; spec/components.md shows a whole one. */
-import type { Provider as AnyProvider, EncodedRequest as AnyRequest, Operations } from './provider.ts'
+import type { Event } from './gateway.ts'
+import type {
+  Operation as AnyOperation,
+  Provider as AnyProvider,
+  EncodedRequest as AnyRequest,
+  ProviderTool as AnyTool,
+  Operations,
+} from './provider.ts'
 
 export { Fault, type FaultCode, type FaultDetail } from './errors.ts'
 export {
@@ -21,12 +28,17 @@ export type { HttpResponse } from './http/message.ts'
 export { readLines } from './http/ndjson.ts'
 export { faultOfStatus } from './http/problem.ts'
 export { readEvents, type ServerSentEvent } from './http/sse.ts'
-export type { Operation, ProviderTool, Target } from './provider.ts'
+export type { Target } from './provider.ts'
 
 /** An answer is read by its operation alone: no function leaves a plugin's thread. */
 export type EncodedRequest = Omit<AnyRequest, 'decode'> & { decode?: never }
 
-export type Provider = Pick<AnyProvider, 'authorize' | 'fault'> & Operations<EncodedRequest>
+/** Events come one by one. */
+export type Operation<A> = AnyOperation<A, EncodedRequest, Event>
+
+export type ProviderTool = AnyTool<EncodedRequest, Event>
+
+export type Provider = Pick<AnyProvider, 'authorize' | 'fault'> & Operations<EncodedRequest, Event>
 
 /** Gives a provider its types, and is the place where a mistake in one shows. A plugin exports it as `provider`. */
 export function definePlugin<P extends Provider>(provider: P): P {

@@ -1,5 +1,5 @@
 import type { Fault } from './errors.ts'
-import type { ChatAsk, EmbedAsk, Event, ModelsAsk, TextAsk, ToolAsk } from './gateway.ts'
+import type { ChatAsk, EmbedAsk, Events, ModelsAsk, TextAsk, ToolAsk } from './gateway.ts'
 import type { HttpRequest, HttpResponse } from './http/message.ts'
 
 /** Where an operation is aimed: an endpoint of a provider, and a model there. */
@@ -26,20 +26,20 @@ export type EncodedRequest = Pick<HttpRequest, 'method' | 'url' | 'headers'> & {
   /** What was renamed or left out, and why: told to the caller. */
   warnings: readonly string[]
   /** How this request's answer is read, where it is not the operation's usual way. */
-  decode?: (response: HttpResponse, ask: ChatAsk) => AsyncIterable<Event>
+  decode?: (response: HttpResponse, ask: ChatAsk) => AsyncIterable<Events>
   /** Whether the model may think for long before its first byte. */
   slowStart?: boolean
 }
 
 /** One thing a provider can do. Both halves are pure: no clock, no network, no state between calls. */
-export type Operation<A, Encoded = EncodedRequest> = {
+export type Operation<A, Encoded = EncodedRequest, Answered = Events> = {
   encode(ask: A, target: Target): Encoded
   /** Turns a 200 into events. Throws a Fault when the answer is cut short, malformed or an error after all. */
-  decode(response: HttpResponse, ask: A): AsyncIterable<Event>
+  decode(response: HttpResponse, ask: A): AsyncIterable<Answered>
 }
 
 /** A tool of the provider's own, as callTool shows and runs it. */
-export type ProviderTool<Encoded = EncodedRequest> = Operation<ToolAsk, Encoded> & {
+export type ProviderTool<Encoded = EncodedRequest, Answered = Events> = Operation<ToolAsk, Encoded, Answered> & {
   description: string
   /** JSON Schema of its arguments. */
   inputSchema: { type: 'object'; properties: Record<string, unknown>; required?: readonly string[] }
@@ -48,12 +48,12 @@ export type ProviderTool<Encoded = EncodedRequest> = Operation<ToolAsk, Encoded>
 }
 
 /** What can be asked of a provider. An operation that is absent is not offered. */
-export type Operations<Encoded> = {
-  chat?: Operation<ChatAsk, Encoded>
-  text?: Operation<TextAsk, Encoded>
-  embed?: Operation<EmbedAsk, Encoded>
-  models?: Operation<ModelsAsk, Encoded>
-  tools?: Readonly<Record<string, ProviderTool<Encoded>>>
+export type Operations<Encoded, Answered = Events> = {
+  chat?: Operation<ChatAsk, Encoded, Answered>
+  text?: Operation<TextAsk, Encoded, Answered>
+  embed?: Operation<EmbedAsk, Encoded, Answered>
+  models?: Operation<ModelsAsk, Encoded, Answered>
+  tools?: Readonly<Record<string, ProviderTool<Encoded, Answered>>>
 }
 
 /** A dialect: pure functions alone. */

@@ -6,8 +6,10 @@ export type KeySource = { value: string } | { file: string; setBy?: string }
 export type Secrets = {
   /** The provider's key, if the URL is at the origin that the key is bound to. */
   keyFor(provider: string, url: string): string | undefined
-  /** Reads the provider's key file again; whether the key has changed. */
-  reread(provider: string): boolean
+  /** Which of the keys that the provider's file has held in turn is the current one. */
+  generation(provider: string): number
+  /** Whether the key is another than in that generation, after a look at its file unless another call has just had one. */
+  reread(provider: string, generation: number): boolean
   /** Takes this out of everything, too, from now on. */
   learn(secret: string): void
   /** Replaces every known key in a text, plain, URL-encoded or in base64. */
@@ -35,16 +37,18 @@ const redacted = '[redacted]'
  * secret too, but are sent by whoever holds them: the values of configured headers.
  */
 export function createSecrets(bindings: readonly Binding[], others: readonly string[] = []): Secrets {
-  const keys = new Map<string, { origin: string; source: KeySource; key: string | undefined }>()
+  const keys = new Map<string, { origin: string; source: KeySource; key: string | undefined; generation: number }>()
   let forms: string[] = []
+  /** As a key, the name of a provider is a dummy too, and stands in the id of each of its models. */
+  const names = new Set(bindings.map(({ provider }) => provider))
 
   const learn = (key: string | undefined) => {
-    if (key === undefined || key.length < minSecretLength) return
+    if (key === undefined || key.length < minSecretLength || names.has(key)) return
     forms = [...new Set([...forms, ...formsOf(key)])].sort((a, b) => b.length - a.length)
   }
   for (const { provider, baseUrl, source } of bindings) {
     const key = readKey(source)
-    keys.set(provider, { origin: new URL(baseUrl).origin, source, key })
+    keys.set(provider, { origin: new URL(baseUrl).origin, source, key, generation: 0 })
     learn(key)
   }
   for (const value of others) learn(value)
@@ -82,18 +86,26 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
     },
     keyFor(provider, url) {
       const entry = keys.get(provider)
-      return entry && new URL(url).origin === entry.origin ? entry.key : undefined
+      return entry && isAt(entry.origin, url) ? entry.key : undefined
     },
-    reread(provider) {
+    generation: (provider) => keys.get(provider)?.generation ?? 0,
+    reread(provider, generation) {
       const entry = keys.get(provider)
       if (!entry || !('file' in entry.source)) return false
+      if (entry.generation !== generation) return true
       const key = readKey(entry.source)
       if (key === undefined || key === entry.key) return false
       entry.key = key
+      entry.generation += 1
       learn(key)
       return true
     },
   }
+}
+
+/** Behind the whole origin and a slash nothing can lead elsewhere; every other spelling is read as the standard has it. */
+function isAt(origin: string, url: string): boolean {
+  return url.startsWith(`${origin}/`) || new URL(url).origin === origin
 }
 
 /** The key without the white space that editors and shells leave around it; undefined if there is none to read. */

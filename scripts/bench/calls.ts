@@ -1,35 +1,13 @@
 import { Agent } from 'undici'
 import { processorMs, residentMb } from './children.ts'
+import { askDirectly, directRequest } from './direct.ts'
 import { atLeast, atMost, interleave, type Limit, median, type Part, type Row, tail } from './figures.ts'
 import type { Peer } from './peer.ts'
-import { type Bench, key, type Servers, withServers } from './plan.ts'
+import { type Bench, type Servers, withServers } from './plan.ts'
 
-const args = { model: 'reply', prompt: 'What is the answer?' }
-/** What the gateway sends to the provider for these arguments, byte for byte. */
-const body = chatBody(args.model, args.prompt)
+export const args = { model: 'reply', prompt: 'What is the answer?' }
 
-export function chatBody(model: string, prompt: string): string {
-  const messages = [{ role: 'user', content: prompt }]
-  return JSON.stringify({ model, messages, stream: true, stream_options: { include_usage: true } })
-}
-
-/** Where a request goes, and its head, as the gateway has them. */
-export function target(url: string) {
-  const { origin, pathname } = new URL(url)
-  const headers = { 'content-type': 'application/json', authorization: `Bearer ${key}` }
-  return { origin, path: `${pathname}/chat/completions`, method: 'POST', headers } as const
-}
-
-/** One request without any server between: sends the bytes and reads the answer to its end. */
-export async function askDirectly(agent: Agent, url: string, bytes: string | Uint8Array): Promise<number> {
-  const options = { ...target(url), body: bytes }
-  const startMs = performance.now()
-  const response = await agent.request(options)
-  await response.body.arrayBuffer()
-  return performance.now() - startMs
-}
-
-async function timeCall(peer: Peer): Promise<number> {
+export async function timeCall(peer: Peer): Promise<number> {
   const startMs = performance.now()
   const { atMs } = await peer.call(args)
   return atMs - startMs
@@ -50,18 +28,19 @@ export async function measureCalls(bench: Bench): Promise<Part[]> {
   }
 }
 
-async function measureLatency({ plan, upstream }: Bench, { gateway, bare }: Servers, agent: Agent): Promise<Part> {
+async function measureLatency(bench: Bench, { gateway, bare }: Servers, agent: Agent): Promise<Part> {
+  const request = directRequest(bench, args)
   const direct: number[] = []
   const through: number[] = []
   const gated: number[] = []
-  for (let warmUp = 0; warmUp < 100; warmUp++) await askDirectly(agent, upstream.url, body)
+  for (let warmUp = 0; warmUp < 100; warmUp++) await askDirectly(agent, request)
   await interleave(
     [
-      async () => void direct.push(await askDirectly(agent, upstream.url, body)),
+      async () => void direct.push(await askDirectly(agent, request)),
       async () => void through.push(await timeCall(bare)),
       async () => void gated.push(await timeCall(gateway)),
     ],
-    plan.calls,
+    bench.plan.calls,
   )
   const of = { direct: tail(direct), through: tail(through), gated: tail(gated) }
   const added = (figures: Record<string, number>) =>

@@ -1,5 +1,5 @@
 import { Agent } from 'undici'
-import { chatBody, target } from './calls.ts'
+import { directRequest } from './direct.ts'
 import { atMost, interleave, type Part, tail } from './figures.ts'
 import { type Bench, withServers } from './plan.ts'
 
@@ -31,8 +31,7 @@ export async function measureCancellation(bench: Bench): Promise<Part> {
         const closed = bench.upstream.closed(name)
         const controller = new AbortController()
         const response = await agent.request({
-          ...target(bench.upstream.url),
-          body: chatBody(`endless-${name}`, 'Write.'),
+          ...directRequest(bench, { model: `endless-${name}`, prompt: 'Write.' }),
           signal: controller.signal,
         })
         response.body.on('error', () => {})

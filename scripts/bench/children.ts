@@ -17,9 +17,19 @@ function bareEnvironment(): Environment {
   return { PATH: process.env['PATH'] ?? '', HOME: process.env['HOME'] ?? '' }
 }
 
-/** Starts this Node with PATH, HOME and what is given; with `channel`, it can send us messages beside its pipes. */
-export function startNode(args: readonly string[], env: Environment = {}, channel = false): ChildProcess {
-  const child = spawn(process.execPath, args, {
+/** Starts this Node with PATH, HOME and what is given. */
+export function startNode(args: readonly string[], env: Environment = {}): ChildProcess {
+  return startProgram(process.execPath, args, env)
+}
+
+/** Starts a program with PATH, HOME and what is given; with `channel`, it can send us messages in the place of pipes. */
+export function startProgram(
+  file: string,
+  args: readonly string[],
+  env: Environment = {},
+  channel = false,
+): ChildProcess {
+  const child = spawn(file, args, {
     env: { ...bareEnvironment(), ...env },
     stdio: channel ? ['ignore', 'ignore', 'inherit', 'ipc'] : ['pipe', 'pipe', 'inherit'],
   })
@@ -54,14 +64,14 @@ export function processorMs(child: ChildProcess): number | undefined {
 }
 
 /** Resident memory in MB, now and at its highest; undefined where there is no /proc. */
-export function residentMb(child: ChildProcess): { now: number; peak: number } | undefined {
+export function residentMb(child: Pick<ChildProcess, 'pid'>): { now: number; peak: number } | undefined {
   const status = procFile(child, 'status')
   if (status === undefined) return undefined
   const megabytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]) / 1024
   return { now: megabytes('VmRSS'), peak: megabytes('VmHWM') }
 }
 
-function procFile({ pid }: ChildProcess, name: string): string | undefined {
+function procFile({ pid }: Pick<ChildProcess, 'pid'>, name: string): string | undefined {
   try {
     return readFileSync(`/proc/${pid}/${name}`, 'utf8')
   } catch {
@@ -70,8 +80,7 @@ function procFile({ pid }: ChildProcess, name: string): string | undefined {
 }
 
 export type Upstream = {
-  /** With `/v1`, as a base URL has it. */
-  url: string
+  origin: string
   /** Connections that were ever opened. */
   connections(): Promise<number>
   /** When the answer of the model `endless-NAME` lost its socket, in nanoseconds of `process.hrtime`. */
@@ -81,9 +90,12 @@ export type Upstream = {
 
 type News = { port?: number; connections?: number; closed?: string; closedAt?: string }
 
+/** Milliseconds that the provider lets pass before every answer, and between tokens. */
+export type Pace = { delayMs: number; tokenGapMs: number }
+
 /** Starts the provider of the benchmark. */
-export async function startUpstream(file: string): Promise<Upstream> {
-  const child = startNode([file], {}, true)
+export async function startUpstream(file: string, { delayMs, tokenGapMs }: Pace): Promise<Upstream> {
+  const child = startProgram(process.execPath, [file, `${delayMs}`, `${tokenGapMs}`], {}, true)
   const next = <T>(read: (news: News) => T | undefined) =>
     new Promise<T>((resolve, reject) => {
       const forget = () => {
@@ -107,7 +119,7 @@ export async function startUpstream(file: string): Promise<Upstream> {
     })
   const port = await next(({ port }) => port)
   return {
-    url: `http://127.0.0.1:${port}/v1`,
+    origin: `http://127.0.0.1:${port}`,
     connections() {
       const counted = next(({ connections }) => connections)
       child.send({})

@@ -1,34 +1,30 @@
 // What a gateway costs at the least: JSON-RPC lines in, one undici request each, the text of the stream out as the result
 // and, for a caller with a progress token, every piece of it as progress. No checks, no errors, no cancellation.
 import { Agent } from 'undici'
+import { dialects } from './dialects.mjs'
 
-const { origin, pathname } = new URL(process.env.GATEWAY_URL)
-const headers = { 'content-type': 'application/json', authorization: `Bearer ${process.env.GATEWAY_API_KEY}` }
+const { path, headers, body: bodyOf, separator, textOf } = dialects[process.env.PROVIDER_TYPE]
+const { origin, pathname } = new URL(`${process.env.GATEWAY_URL}${path}`)
+const target = { origin, path: pathname, method: 'POST', headers: headers(process.env.GATEWAY_API_KEY) }
 const agent = new Agent()
 const tool = { name: 'createCompletion', inputSchema: { type: 'object' } }
 
 const send = (message) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`)
 
 const complete = async ({ arguments: { model, prompt }, _meta }, id) => {
-  const messages = [{ role: 'user', content: prompt }]
-  const { body } = await agent.request({
-    origin,
-    path: `${pathname}/chat/completions`,
-    method: 'POST',
-    headers,
-    body: JSON.stringify({ model, messages, stream: true, stream_options: { include_usage: true } }),
-  })
+  const { body } = await agent.request({ ...target, body: JSON.stringify(bodyOf(model, prompt)) })
   const progressToken = _meta?.progressToken
   const texts = []
   const decoder = new TextDecoder()
   let partial = ''
   let progress = 0
   for await (const chunk of body) {
-    const events = (partial + decoder.decode(chunk, { stream: true })).split('\n\n')
+    const events = (partial + decoder.decode(chunk, { stream: true })).split(separator)
     partial = events.pop()
     for (const event of events) {
-      if (event === 'data: [DONE]') continue
-      const message = JSON.parse(event.slice(6)).choices[0]?.delta.content
+      const start = event.indexOf('{')
+      if (start === -1) continue
+      const message = textOf(JSON.parse(event.slice(start)))
       if (!message) continue
       texts.push(message)
       if (progressToken === undefined) continue

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { endChild, startNode } from './children.ts'
+import { endChild } from './children.ts'
 
 /** An MCP client that costs as little as possible, so that what is measured is the server. */
 
@@ -41,9 +41,8 @@ export function encodeRequest(id: number, method: string, params: object): Uint8
   return Buffer.from(`${JSON.stringify({ jsonrpc: '2.0', id, method, params })}\n`)
 }
 
-/** Starts a server and speaks to it over its pipes. */
-export function startPeer(args: readonly string[], env: Readonly<Record<string, string>> = {}): Peer {
-  const child = startNode(args, env)
+/** Speaks to a server that was just started, over its pipes. */
+export function startPeer(child: ChildProcess): Peer {
   const { stdin, stdout } = child
   if (!stdin || !stdout) throw new Error('a server without pipes cannot be measured')
   const waiting = new Map<number, Waiter>()

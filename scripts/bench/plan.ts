@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
-import type { Upstream } from './children.ts'
+import { startNode, type Upstream } from './children.ts'
+import { type DialectName, dialects } from './dialects.mjs'
 import { type Peer, startPeer } from './peer.ts'
 
 /** How much is measured: the rounds that are wanted, and the seconds after which a part makes do with what it has. */
@@ -14,9 +15,14 @@ export type Plan = {
   oneStream: { rounds: number; seconds: number }
   firstProgress: { rounds: number; seconds: number }
   cancellations: { rounds: number; seconds: number }
-  sizes: { rounds: number; seconds: number }
+  sizes: { rounds: number; seconds: number; megabytes: number }
   /** For each size from 1 KB to 10 MB. */
   growth: { rounds: number; seconds: number }
+  dialectCalls: { rounds: number; seconds: number }
+  dialectStreams: { rounds: number; seconds: number; tokens: number }
+  /** Each start is that of a container. */
+  image: { rounds: number; seconds: number }
+  imageMemory: { rounds: number; seconds: number }
 }
 
 export const wholePlan: Plan = {
@@ -28,8 +34,12 @@ export const wholePlan: Plan = {
   oneStream: { rounds: 3, seconds: 14 },
   firstProgress: { rounds: 60, seconds: 2 },
   cancellations: { rounds: 50, seconds: 3 },
-  sizes: { rounds: 5, seconds: 4 },
+  sizes: { rounds: 5, seconds: 4, megabytes: 10 },
   growth: { rounds: 9, seconds: 2 },
+  dialectCalls: { rounds: 600, seconds: 6 },
+  dialectStreams: { rounds: 3, seconds: 24, tokens: 1_000 },
+  image: { rounds: 25, seconds: 120 },
+  imageMemory: { rounds: 5, seconds: 20 },
 }
 
 export const quickPlan: Plan = {
@@ -41,8 +51,12 @@ export const quickPlan: Plan = {
   oneStream: { rounds: 3, seconds: 3 },
   firstProgress: { rounds: 20, seconds: 1 },
   cancellations: { rounds: 20, seconds: 1 },
-  sizes: { rounds: 3, seconds: 2 },
+  sizes: { rounds: 3, seconds: 2, megabytes: 10 },
   growth: { rounds: 3, seconds: 1 },
+  dialectCalls: { rounds: 150, seconds: 2 },
+  dialectStreams: { rounds: 3, seconds: 6, tokens: 200 },
+  image: { rounds: 5, seconds: 20 },
+  imageMemory: { rounds: 3, seconds: 5 },
 }
 
 /** What is measured, and against what. */
@@ -50,6 +64,8 @@ export type Bench = {
   plan: Plan
   /** The built gateway. */
   program: string
+  /** The container image, where one is measured. */
+  image: string | undefined
   upstream: Upstream
 }
 
@@ -59,17 +75,23 @@ export const upstreamProgram = fileURLToPath(new URL('./upstream.mjs', import.me
 /** A key of a usual length, so that looking for it in every line that leaves is part of what is measured. */
 export const key = 'bench-key-0123456789abcdef0123456789abcdef'
 
-export function serverEnvironment({ upstream }: Bench): Record<string, string> {
-  return { GATEWAY_URL: upstream.url, GATEWAY_API_KEY: key }
+/** What a server finds in its environment that is to speak this dialect to the upstream. */
+export function serverEnvironment({ upstream }: Bench, dialect: DialectName = 'openai'): Record<string, string> {
+  const url = `${upstream.origin}${dialects[dialect].base}`
+  return { PROVIDER_TYPE: dialect, GATEWAY_URL: url, GATEWAY_API_KEY: key }
 }
 
 export type Servers = { gateway: Peer; bare: Peer }
 
 /** Starts the gateway and the pass-through, lets a measurement use them, and ends them. */
-export async function withServers<T>(bench: Bench, measure: (servers: Servers) => Promise<T>): Promise<T> {
-  const env = serverEnvironment(bench)
-  const gateway = startPeer([bench.program], env)
-  const bare = startPeer([passThrough], env)
+export async function withServers<T>(
+  bench: Bench,
+  measure: (servers: Servers) => Promise<T>,
+  dialect: DialectName = 'openai',
+): Promise<T> {
+  const env = serverEnvironment(bench, dialect)
+  const gateway = startPeer(startNode([bench.program], env))
+  const bare = startPeer(startNode([passThrough], env))
   try {
     await Promise.all([gateway.open(), bare.open()])
     return await measure({ gateway, bare })

@@ -1,14 +1,13 @@
 import { Agent } from 'undici'
-import { askDirectly, chatBody } from './calls.ts'
 import { residentMb } from './children.ts'
+import { askDirectly, directRequest } from './direct.ts'
 import { atMost, interleave, median, type Part, type Row, spread } from './figures.ts'
 import { encodeRequest, type Peer } from './peer.ts'
 import { type Bench, withServers } from './plan.ts'
 
-const promptBytes = 10 * 1024 * 1024
-const answerMb = 10
 const paragraph = 'She asked: “what is said here”, and read on — line after line, with \\ and "quotes".\n'
 const kilobyte = 1024
+const megabyte = 1024 * kilobyte
 const ladder = [1, 10, 100, 1_000, 10_000]
 
 const largeModel = (bytes: number) => `large-${bytes}`
@@ -17,9 +16,11 @@ const textOf = (bytes: number) => paragraph.repeat(Math.ceil(bytes / Buffer.byte
 /** Far from the ids that the client chooses by itself. */
 const firstId = 1_000_000
 
-/** A prompt of 10 MB, and an answer of 10 MB. */
+/** A large prompt, a large answer, and how time grows with both. */
 export async function measureSizes(bench: Bench): Promise<Part[]> {
-  const prompt = textOf(promptBytes)
+  const { megabytes } = bench.plan.sizes
+  const largest = megabytes * megabyte
+  const prompt = textOf(largest)
   const agent = new Agent({ headersTimeout: 30_000 })
   let id = firstId
   const timed = async (peer: Peer, model: string, question: string) => {
@@ -29,15 +30,15 @@ export async function measureSizes(bench: Bench): Promise<Part[]> {
     })
     const startMs = performance.now()
     const { atMs, bytes } = await peer.send(line, id)
-    if (model === largeModel(promptBytes) && bytes < answerMb * 1e6)
-      throw new Error('the large answer did not come whole')
+    if (model === largeModel(largest) && bytes < megabytes * 1e6) throw new Error('the large answer did not come whole')
     return atMs - startMs
   }
   const measure = async (model: string, question: string) => {
     const direct: number[] = []
     const through: number[] = []
     const gated: number[] = []
-    const body = Buffer.from(chatBody(model, question))
+    const request = directRequest(bench, { model, prompt: question })
+    const body = Buffer.from(request.body)
     return withServers(bench, async ({ gateway, bare }) => {
       await Promise.all([timed(gateway, 'reply', 'Ready?'), timed(bare, 'reply', 'Ready?')])
       const idle = { gateway: residentMb(gateway.child)?.now, bare: residentMb(bare.child)?.now }
@@ -47,7 +48,7 @@ export async function measureSizes(bench: Bench): Promise<Part[]> {
         (residentMb(peer.child)?.peak ?? Number.NaN) - (mb ?? Number.NaN)
       await interleave(
         [
-          async () => void direct.push(await askDirectly(agent, bench.upstream.url, body)),
+          async () => void direct.push(await askDirectly(agent, { ...request, body })),
           async () => {
             through.push(await timed(bare, model, question))
             if (through.length === 1) grown.bare = grownBy(bare, idle.bare)
@@ -73,7 +74,7 @@ export async function measureSizes(bench: Bench): Promise<Part[]> {
       figures: { ...spread(values), ...(grownMb === undefined ? {} : { 'MB above idle': grownMb }) },
       limits: [],
     })
-    const memory = Number.isNaN(grown.gateway) ? [] : [atMost(3 * answerMb, grown.gateway, ' MB')]
+    const memory = Number.isNaN(grown.gateway) ? [] : [atMost(3 * megabytes, grown.gateway, ' MB')]
     return {
       title,
       rows: [
@@ -89,8 +90,8 @@ export async function measureSizes(bench: Bench): Promise<Part[]> {
   }
   try {
     return [
-      describe('A prompt of 10 MB (ms)', await measure('reply', prompt), true),
-      describe('An answer of 10 MB (ms)', await measure(largeModel(promptBytes), 'Write.'), false),
+      describe(`A prompt of ${megabytes} MB (ms)`, await measure('reply', prompt), true),
+      describe(`An answer of ${megabytes} MB (ms)`, await measure(largeModel(largest), 'Write.'), false),
       await measureGrowth(bench, timed),
     ]
   } finally {

@@ -4,9 +4,9 @@ import { atMost, interleave, median, type Part, type Row, tail } from './figures
 import type { Peer } from './peer.ts'
 import { type Bench, withServers } from './plan.ts'
 
-const width = 32
+export const width = 32
 
-type Repetition = {
+export type Repetition = {
   processorMs: number
   notifications: number
   firstMs: number[]
@@ -79,7 +79,8 @@ async function stream(peer: Peer, tokens: number) {
   return { firstMs, notifications, complete }
 }
 
-async function streamAtOnce(peer: Peer, tokens: number, streamCount = width): Promise<Repetition> {
+/** Streams that begin together, and what they have cost the server. */
+export async function streamAtOnce(peer: Peer, tokens: number, streamCount = width): Promise<Repetition> {
   const usedMs = processorMs(peer.child) ?? Number.NaN
   const streams = await Promise.all(Array.from({ length: streamCount }, () => stream(peer, tokens)))
   return {

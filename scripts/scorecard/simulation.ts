@@ -155,15 +155,18 @@ async function play(seed: number, figures: Figures): Promise<string[]> {
     let finished = false
     let deliveredMs = Number.POSITIVE_INFINITY
     try {
-      for await (const event of handle(
+      const answer = handle(
         { ...anyAsk, model, timeoutMs, messages: [{ role: 'user', content: [{ type: 'text', text: prompt }] }] },
         { signal: controller.signal, streaming },
-      )) {
-        if (event.type === 'text-delta') {
-          text += event.text
-          deliveredMs = Math.min(deliveredMs, time.now())
+      )
+      for await (const events of answer) {
+        for (const event of events) {
+          if (event.type === 'text-delta') {
+            text += event.text
+            deliveredMs = Math.min(deliveredMs, time.now())
+          }
+          if (event.type === 'finish') finished = true
         }
-        if (event.type === 'finish') finished = true
       }
     } catch (error) {
       fault = error

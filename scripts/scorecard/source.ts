@@ -20,7 +20,7 @@ async function* streamed(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Arra
 }
 
 /** Events of a streamed chat answer. */
-export function chatOf(type: string, parts: readonly Uint8Array[]): AsyncIterable<Event> {
+export async function* chatOf(type: string, parts: readonly Uint8Array[]): AsyncGenerator<Event> {
   const chat = presets[type]?.dialect.chat
   if (!chat) throw new Error(`${type} has no chat`)
   const response: HttpResponse = {
@@ -28,7 +28,7 @@ export function chatOf(type: string, parts: readonly Uint8Array[]): AsyncIterabl
     headers: { 'content-type': 'text/event-stream' },
     body: streamed(parts),
   }
-  return chat.decode(response, anyAsk)
+  for await (const events of chat.decode(response, anyAsk)) yield* events
 }
 
 /** The chat tower over a Send and a clock of our own. */

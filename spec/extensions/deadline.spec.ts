@@ -13,7 +13,7 @@ const ask: Ask = { kind: 'text', prompt: 'hi' }
 
 /** Says a word and then waits for the end. */
 const endless: Handle = async function* (_, { signal }) {
-  yield { type: 'text-delta', text: 'begun' }
+  yield [{ type: 'text-delta', text: 'begun' }]
   await new Promise<void>((resolve) => {
     if (signal.aborted) resolve()
     signal.addEventListener('abort', () => resolve(), { once: true })
@@ -49,7 +49,7 @@ test('what is inside knows when the call must have ended: its own time, or ten m
   const seen: Call[] = []
   const handle = withDeadline({ ...systemClock, now: () => 1000 })(async function* (_, call) {
     seen.push(call)
-    yield { type: 'step' }
+    yield [{ type: 'step' }]
   })
   const { signal } = new AbortController()
   await run(handle, { ...ask, timeoutMs: 40 }, signal)
@@ -83,7 +83,7 @@ test('a call that has ended is not timed out afterwards', async () => {
   let inner: AbortSignal | undefined
   const handle = withDeadline({ ...systemClock, now: () => 0 })(async function* (_, { signal }) {
     inner = signal
-    yield { type: 'step' }
+    yield [{ type: 'step' }]
   })
   await run(handle, { ...ask, timeoutMs: 20 }, new AbortController().signal)
   await new Promise((resolve) => setTimeout(resolve, 60))

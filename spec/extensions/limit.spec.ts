@@ -4,8 +4,9 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { type Config, type ProviderConfig, readConfig } from '../../src/config.ts'
 import { Fault } from '../../src/errors.ts'
 import { withLimits } from '../../src/extensions/limit.ts'
-import type { Ask, Event } from '../../src/gateway.ts'
+import type { Ask, Event, Events } from '../../src/gateway.ts'
 import type { Route } from '../../src/pipeline/router.ts'
+import { eventsIn } from '../harness/events.ts'
 import { gate } from '../harness/scope.ts'
 
 /** A provider's own limits: places, and requests a minute. */
@@ -24,7 +25,7 @@ function build(limits: object) {
   let active = 0
   let nowMs = 0
   const translate = withLimits(
-    async function* (): AsyncGenerator<Event> {
+    async function* (): AsyncGenerator<Events> {
       const { opened, open } = gate()
       let failure: Error | undefined
       active += 1
@@ -37,10 +38,10 @@ function build(limits: object) {
         },
       })
       try {
-        yield { type: 'text-delta', text: 'a' }
+        yield [{ type: 'text-delta', text: 'a' }]
         await opened
         if (failure) throw failure
-        yield { type: 'finish', reason: 'stop' }
+        yield [{ type: 'finish', reason: 'stop' }]
       } finally {
         active -= 1
       }
@@ -57,7 +58,9 @@ function build(limits: object) {
     const provider = config.providers.get(name) as ProviderConfig
     const route: Route = { provider, target: { provider: name, model: 'm', baseUrl: provider.baseUrl, headers: {} } }
     const seen: string[] = []
-    for await (const event of translate(ask, route, { signal, deadline: Number.POSITIVE_INFINITY, streaming }))
+    for await (const event of eventsIn(
+      translate(ask, route, { signal, deadline: Number.POSITIVE_INFINITY, streaming }),
+    ))
       if (event.type === 'queued') places.push(event.place)
       else seen.push(event.type)
     return seen.join()
@@ -139,8 +142,8 @@ test('a reader that leaves gives its place back', async () => {
   const provider = config.providers.get('a') as ProviderConfig
   const route: Route = { provider, target: { provider: 'a', model: 'm', baseUrl: '', headers: {} } }
   const translate = withLimits(
-    async function* (): AsyncGenerator<Event> {
-      for (;;) yield { type: 'text-delta', text: 'a' }
+    async function* (): AsyncGenerator<Events> {
+      for (;;) yield [{ type: 'text-delta', text: 'a' }]
     },
     () => 0,
   )
@@ -273,8 +276,8 @@ test('tokensPerMinute: counted by length before, by the provider after', async (
   let totalTokens = 10
   let nowMs = 0
   const translate = withLimits(
-    async function* (): AsyncGenerator<Event> {
-      yield { type: 'usage', usage: { promptTokens: 1, completionTokens: totalTokens - 1, totalTokens } }
+    async function* (): AsyncGenerator<Events> {
+      yield [{ type: 'usage', usage: { promptTokens: 1, completionTokens: totalTokens - 1, totalTokens } }]
     },
     () => nowMs,
   )
@@ -296,4 +299,69 @@ test('tokensPerMinute: counted by length before, by the provider after', async (
   nowMs += 3_600_000
   // What alone is more than a minute's worth goes out when all is there, or never would.
   await call(4000)
+})
+
+/** A provider of limits whose calls come to what the test says. */
+function scripted(limits: object, answer: (ask: Ask) => Event | Fault) {
+  const provider = configOf(limits).providers.get('a') as ProviderConfig
+  const route: Route = { provider, target: { provider: 'a', model: 'm', baseUrl: provider.baseUrl, headers: {} } }
+  const translate = withLimits(
+    async function* (ask): AsyncGenerator<Events> {
+      const outcome = answer(ask)
+      if (outcome instanceof Fault) throw outcome
+      yield [outcome]
+    },
+    () => 0,
+  )
+  return async (ask: Ask = { kind: 'chat', messages: [] }, signal = new AbortController().signal): Promise<string> => {
+    try {
+      for await (const _ of translate(ask, route, { signal, deadline: 1, streaming: false }));
+      return 'fine'
+    } catch (error) {
+      return (error as Fault).code
+    }
+  }
+}
+
+test('requestsPerMinute counts every request of a call, and none of a call that never left', async () => {
+  const served: Event = { type: 'served', provider: 'a', model: 'm', attempts: 3 }
+  const outcomes: (Event | Fault)[] = [
+    new Fault('configuration', 'no key', { attempts: 0 }),
+    served,
+    new Fault('provider_error', 'down', { attempts: 2 }),
+    served,
+    served,
+  ]
+  const call = scripted({ requestsPerMinute: 8, tokensPerMinute: 100 }, () => outcomes.shift() as Event | Fault)
+  const large: Ask = { kind: 'chat', messages: [], maxTokens: 100 }
+  assert.equal(await call(large), 'configuration')
+  assert.equal(await call(), 'fine')
+  assert.equal(await call(), 'provider_error')
+  assert.equal(await call(), 'fine')
+  assert.equal(await call(), 'busy', 'after eight requests')
+})
+
+test('a call that is interrupted in the queue gives back what it has not used', async () => {
+  const { call, running } = build({ maxConcurrency: 1, requestsPerMinute: 2 })
+  const first = call()
+  await settled()
+  const controller = new AbortController()
+  const gone = call('a', controller.signal)
+  await settled()
+  controller.abort()
+  await assert.rejects(gone, Fault)
+  const next = call()
+  await settled()
+  for (let at = 0; at < 2; at++) {
+    running[at]?.end()
+    await settled()
+  }
+  assert.deepEqual(await Promise.all([first, next]), Array(2).fill('text-delta,finish'))
+})
+
+test('a list of models waits for no place and uses nothing up', async () => {
+  const listing = scripted({ maxConcurrency: 1, requestsPerMinute: 1 }, () => ({ type: 'finish', reason: 'stop' }))
+  for (let at = 0; at < 3; at++) assert.equal(await listing({ kind: 'models', provider: 'a' }), 'fine')
+  assert.equal(await listing(), 'fine')
+  assert.equal(await listing(), 'busy')
 })

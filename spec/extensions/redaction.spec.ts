@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { withRedaction } from '../../src/extensions/redaction.ts'
 import type { Event } from '../../src/gateway.ts'
+import { parseKeepingDigits } from '../../src/json.ts'
 import { createSecrets } from '../../src/secrets.ts'
+import { eventsIn, oneByOne } from '../harness/events.ts'
 
 /** Keys taken out of what a model says, and nothing else. */
 
@@ -11,15 +13,17 @@ const secrets = createSecrets([{ provider: 'p', baseUrl: 'https://api.example.co
 
 async function through(events: readonly (Event | Error)[]): Promise<{ events: Event[]; error?: unknown }> {
   const passed: Event[] = []
-  const handle = withRedaction(secrets)(async function* () {
-    for (const event of events) {
-      if (event instanceof Error) throw event
-      yield event
-    }
-  })
+  const handle = withRedaction(secrets)(
+    oneByOne(async function* () {
+      for (const event of events) {
+        if (event instanceof Error) throw event
+        yield event
+      }
+    }),
+  )
   try {
     const call = { signal: new AbortController().signal, streaming: true }
-    for await (const event of handle({ kind: 'chat', messages: [] }, call)) passed.push(event)
+    for await (const event of eventsIn(handle({ kind: 'chat', messages: [] }, call))) passed.push(event)
     return { events: passed }
   } catch (error) {
     return { events: passed, error }
@@ -89,4 +93,16 @@ test('tokens with their probabilities are kept, unless a key is spread over them
   assert.ok(kept.events.includes(tokens))
   const dropped = await through([text(key.slice(0, 10)), tokens, text(key.slice(10)), finish])
   assert.ok(!dropped.events.includes(tokens))
+})
+
+test('a key in a block of thoughts, which is else handed on as it came', async () => {
+  const block = (...members: [string, unknown][]): Event => ({
+    type: 'reasoning-block',
+    block: Object.fromEntries([['type', 'reasoning.text'], ...members]),
+  })
+  const sound = block(['signature', 'c2VhbGVk'], ['at', parseKeepingDigits('12345678901234567891')])
+  const { events } = await through([block([key, { deep: [key] }]), sound])
+  assert.deepEqual(events[0], block(['[redacted]', { deep: ['[redacted]'] }]))
+  assert.equal(JSON.stringify(events[1]), JSON.stringify(sound))
+  assert.match(JSON.stringify(sound), /"at":12345678901234567891/)
 })

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Fault } from '../../src/errors.ts'
+import { Fault, type Met } from '../../src/errors.ts'
 import { withStructuredOutput } from '../../src/extensions/structured-output.ts'
 import type { Ask, ChatAsk, Event } from '../../src/gateway.ts'
+import { eventsIn, oneByOne } from '../harness/events.ts'
 
 /** Answers held against a schema, with one turn to mend them. */
 
@@ -26,13 +27,16 @@ function answer(text: string, reason: 'stop' | 'length' = 'stop'): Event[] {
 async function run(answers: readonly Event[][], streaming: boolean, asked: Ask = ask) {
   const asks: Ask[] = []
   const events: Event[] = []
-  const handle = withStructuredOutput(async function* (one) {
-    asks.push(one)
-    yield* answers[asks.length - 1] ?? []
-  })
+  const handle = withStructuredOutput(
+    oneByOne(async function* (one): AsyncGenerator<Event> {
+      asks.push(one)
+      yield* answers[asks.length - 1] ?? []
+    }),
+  )
   let fault: unknown
   try {
-    for await (const event of handle(asked, { signal: new AbortController().signal, streaming })) events.push(event)
+    for await (const event of eventsIn(handle(asked, { signal: new AbortController().signal, streaming })))
+      events.push(event)
   } catch (error) {
     fault = error
   }
@@ -100,12 +104,14 @@ test('JSON in a block of Markdown is JSON', async () => {
 
 test('a fault in mid-answer keeps the text that had come', async () => {
   const events: Event[] = []
-  const handle = withStructuredOutput(async function* () {
-    yield { type: 'text-delta', text: '{"n"' }
-    throw new Fault('truncated', 'cut')
-  })
+  const handle = withStructuredOutput(
+    oneByOne(async function* (): AsyncGenerator<Event> {
+      yield { type: 'text-delta', text: '{"n"' }
+      throw new Fault('truncated', 'cut')
+    }),
+  )
   await assert.rejects(async () => {
-    for await (const event of handle(ask, { signal: new AbortController().signal, streaming: false }))
+    for await (const event of eventsIn(handle(ask, { signal: new AbortController().signal, streaming: false })))
       events.push(event)
   })
   assert.deepEqual(events.at(-1), { type: 'text-delta', text: '{"n"' })
@@ -120,9 +126,11 @@ test('an ask without a schema is passed on untouched', async () => {
 test('both turns of an answer have one time in all', async () => {
   const deadlines: (number | undefined)[] = []
   const answers = [answer('{"n":"x"}'), answer('{"n":2}')]
-  const handle = withStructuredOutput(async function* (_, { deadline }) {
-    yield* answers[deadlines.push(deadline) - 1] ?? []
-  })
+  const handle = withStructuredOutput(
+    oneByOne(async function* (_, { deadline }): AsyncGenerator<Event> {
+      yield* answers[deadlines.push(deadline) - 1] ?? []
+    }),
+  )
   const call = { signal: new AbortController().signal, streaming: false, deadline: 1234 }
   for await (const _ of handle({ ...ask, timeoutMs: 1000 }, call));
   assert.deepEqual(deadlines, [1234, 1234])
@@ -139,5 +147,37 @@ test('log probabilities are those of the turn that is returned', async () => {
   assert.deepEqual(
     events.filter(({ type }) => type === 'logprobs'),
     [{ type: 'logprobs', tokens: [{ token: 'second', logprob: -1 }] }],
+  )
+})
+
+test('the requests of both turns are counted, whether the second is answered or fails', async () => {
+  const down: Met = { provider: 'p', model: 'm', code: 'provider_error', status: 500, elapsedMs: 1 }
+  const first = answer('no').map(
+    (event): Event => (event.type === 'served' ? { ...event, attempts: 2, met: [down] } : event),
+  )
+  const mended = await run([first, answer('{"n":2}')], false)
+  const served = mended.events.findLast((event) => event.type === 'served')
+  assert.partialDeepStrictEqual(served, { attempts: 3, met: [down] })
+
+  let turns = 0
+  const handle = withStructuredOutput(
+    oneByOne(async function* () {
+      turns += 1
+      if (turns === 2) throw new Fault('network', 'gone', { attempts: 1, met: [{ ...down, code: 'network' }] })
+      yield* first
+    }),
+  )
+  await assert.rejects(
+    async () => {
+      for await (const _ of handle(ask, { signal: new AbortController().signal, streaming: false }));
+    },
+    (error) => {
+      assert.ok(error instanceof Fault)
+      assert.partialDeepStrictEqual(error.detail, {
+        attempts: 3,
+        met: [{ code: 'provider_error' }, { code: 'network' }],
+      })
+      return true
+    },
   )
 })

@@ -5,6 +5,7 @@ import { Fault } from '../../src/errors.ts'
 import type { HttpRequest, HttpResponse } from '../../src/http/message.ts'
 import { createPool } from '../../src/http/pool.ts'
 import { decodeStream, readChatChoice } from '../../src/providers/openai-stream.ts'
+import { eventsIn } from '../harness/events.ts'
 import { type Answer, chatChunk, chatStream, startUpstream, type Upstream } from '../harness/upstream.ts'
 
 /** The pool against real sockets, which lie at every level. */
@@ -290,7 +291,7 @@ test('one abort leaves the other calls of the pool alone', async (t) => {
 
 async function answerOf(response: HttpResponse): Promise<string> {
   const texts: string[] = []
-  for await (const event of decodeStream(response, readChatChoice))
+  for await (const event of eventsIn(decodeStream(response, readChatChoice)))
     if (event.type === 'text-delta') texts.push(event.text)
   return texts.join('')
 }
@@ -409,7 +410,10 @@ test('faults name the host and neither path nor headers', async (t) => {
 })
 
 /** A server that closes every connection on which a second request arrives, as one does whose idle time has just run out. */
-async function closingServer(t: TestContext, closesFirst = false): Promise<{ url: string; requests: () => number }> {
+async function closingServer(
+  t: TestContext,
+  { closesFirst = false, afterMs = 0 } = {},
+): Promise<{ url: string; requests: () => number }> {
   let requests = 0
   const server = createServer((socket) => {
     let onThis = 0
@@ -417,7 +421,8 @@ async function closingServer(t: TestContext, closesFirst = false): Promise<{ url
     socket.on('data', () => {
       requests += 1
       onThis += 1
-      if (closesFirst || onThis > 1) socket.destroy()
+      if ((closesFirst || onThis > 1) && afterMs > 0) setTimeout(() => socket.destroy(), afterMs)
+      else if (closesFirst || onThis > 1) socket.destroy()
       else socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok')
     })
   })
@@ -463,9 +468,18 @@ test('what must not arrive twice is not sent again, nor what has failed on a new
   await drained(await send(plain(url), signal))
   const again = send({ ...plain(url), once: true }, signal)
   await assert.rejects(again, (fault) => fault instanceof Fault && fault.code === 'network')
-  const dead = await closingServer(t, true)
+  const dead = await closingServer(t, { closesFirst: true })
   await assert.rejects(createPool()(plain(dead.url), signal), Fault)
   assert.equal(dead.requests(), 1)
+})
+
+test('nor what a server has worked at before its connection broke', async (t) => {
+  const { url, requests } = await closingServer(t, { afterMs: 1_500 })
+  const send = createPool()
+  const { signal } = new AbortController()
+  await drained(await send(plain(url), signal))
+  await assert.rejects(send(plain(url), signal), (fault) => fault instanceof Fault && fault.code === 'network')
+  assert.equal(requests(), 2)
 })
 
 test('chunks that come close together are read together, and none waits for the end', async (t) => {

@@ -45,6 +45,7 @@ test('times of Anthropic are read against the clock of the answer', () => {
   for (const reset of ['2026-11-22T09:00:00Z', 'tomorrow', '']) {
     assert.equal(exhaustedForMs({ ...headers, 'anthropic-ratelimit-input-tokens-reset': reset }), undefined)
   }
+  for (const date of ['1', 'today', '']) assert.equal(exhaustedForMs({ ...headers, date }), undefined, date)
 })
 
 test('a short rest is kept, each provider for itself, and a long one is left to the provider', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -52,7 +53,9 @@ describe('what the image is', () => {
 
   test('at most 140 MB unpacked and 60 MB packed', async (t) => {
     const unpacked = Number(docker('image', 'inspect', image, '--format', '{{.Size}}'))
-    const save = spawn('docker', ['save', image], { stdio: ['ignore', 'pipe', 'inherit'] })
+    // By its id: a name without a tag would save all tags that it has.
+    const id = docker('image', 'inspect', image, '--format', '{{.Id}}')
+    const save = spawn('docker', ['save', id], { stdio: ['ignore', 'pipe', 'inherit'] })
     t.after(() => save.kill('SIGKILL'))
     let packed = 0
     for await (const chunk of save.stdout.pipe(createGzip())) packed += (chunk as Buffer).length
@@ -73,7 +76,7 @@ describe('what the image is', () => {
     assert.deepEqual(writable, [])
     assert.deepEqual(
       app.filter((file: string) => !file.endsWith('.mjs')),
-      ['LICENSE', 'THIRD-PARTY-LICENSES'],
+      ['LICENSE', 'THIRD-PARTY-LICENSES', 'code-cache'],
     )
   })
 })
@@ -122,6 +125,36 @@ describe('allowed as little as possible', () => {
       'EROFS',
       ['lo'],
     ])
+  })
+
+  test('Node takes the bundles as they were parsed when the image was built, and writes nothing', async (t) => {
+    const { gateway } = containerFor(t, [
+      ...['run', '--rm', '-i', ...hardened],
+      ...['-e', 'NODE_DEBUG_NATIVE=COMPILE_CACHE', '-e', 'LOG_LEVEL=silent', image],
+    ])
+    const closed = once(gateway.child, 'close')
+    await handshake(gateway)
+    await callTool(gateway, 'createCompletion', { prompt: 'hi' })
+    await gateway.end()
+    await closed
+    const told = gateway.stderr()
+    const bundles = (pattern: RegExp) => [...told.matchAll(pattern)].map(([, bundle]) => bundle).sort()
+    const used = ['chat', 'genai-gateway-mcp']
+    assert.deepEqual(bundles(/file:\/\/\/app\/(\S+)\.mjs was accepted/g), used, told)
+    assert.deepEqual(bundles(/skip persisting ESM file:\/\/\/app\/(\S+)\.mjs because cache was the same/g), used, told)
+    assert.doesNotMatch(told, /was not initialized|rejected|temporary file/)
+  })
+
+  test('another user than the one of the image', async (t) => {
+    const run = ['run', '--rm', '-i', ...hardened, '--user', '4242:4242', '-e', 'LOG_LEVEL=silent', image]
+    const { gateway } = containerFor(t, run)
+    const closed = once(gateway.child, 'close')
+    await handshake(gateway)
+    const result = await callTool(gateway, 'createCompletion', { prompt: 'hi' })
+    assert.equal(at(result, '_meta', 'genai-gateway/error', 'code'), 'configuration')
+    assert.deepEqual(await gateway.end(), ended)
+    await closed
+    assert.equal(gateway.stderr(), '')
   })
 
   test('a key in a file that is mounted', async (t) => {

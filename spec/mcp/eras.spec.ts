@@ -338,6 +338,16 @@ describe('subscriptions/listen', () => {
     return gateway.find(({ params }) => at(params, '_meta', subscriptionKey) === id)
   }
 
+  test('leaves nothing behind when it is cancelled: the fifty thousandth costs what the first has', async (t) => {
+    const gateway = gatewayFor(t)
+    for (let number = 0; number < 50_000; number++) {
+      const id = `listen:${number}`
+      gateway.send({ jsonrpc: '2.0', id, method: 'subscriptions/listen', params: modern(wanted) })
+      gateway.send({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: id } })
+    }
+    assert.equal(codeOf(await gateway.request('server/discover', modern())), undefined)
+  })
+
   for (const id of ['listen:0', 0, '']) {
     test(`is acknowledged first, and ended by the end of input: ${JSON.stringify(id)}`, async (t) => {
       const gateway = gatewayFor(t)

@@ -3,6 +3,8 @@ import { test } from 'node:test'
 import { Fault } from '../../src/errors.ts'
 import type { Event, ModelsAsk } from '../../src/gateway.ts'
 import { createDirectory } from '../../src/pipeline/directory.ts'
+import { oneByOne } from '../harness/events.ts'
+import { gate } from '../harness/scope.ts'
 
 /** Which models there are: asked once, page by page, and remembered for a while. */
 
@@ -13,12 +15,12 @@ function build(pages: (ask: ModelsAsk, number: number) => Page) {
   const asks: ModelsAsk[] = []
   let nowMs = 0
   const directory = createDirectory(
-    async function* (ask): AsyncGenerator<Event> {
+    oneByOne(async function* (ask): AsyncGenerator<Event> {
       const page = pages(ask, asks.push(ask) - 1)
       if (page instanceof Fault) throw page
       for (const name of page.names) yield { type: 'model', model: { name } }
       if (page.after !== undefined) yield { type: 'next-page', after: page.after }
-    },
+    }),
     () => nowMs,
   )
   return { directory, asks, advance: (ms: number) => (nowMs += ms) }
@@ -102,21 +104,43 @@ test('what is known is known without asking', async () => {
   assert.equal(asks.length, 1)
 })
 
-test('a caller that goes away says nothing about the provider', async () => {
+test('calls that come together wait for one lookup, and one that goes away takes it from nobody', async () => {
+  const { opened, open } = gate()
+  let asks = 0
+  const directory = createDirectory(
+    oneByOne(async function* (): AsyncGenerator<Event> {
+      asks += 1
+      await opened
+      yield { type: 'model', model: { name: 'beta' } }
+    }),
+    () => 0,
+  )
   const controller = new AbortController()
-  const { directory, asks } = build((_, number) => {
-    if (number > 0) return { names: ['beta'] }
-    controller.abort()
-    return new Fault('unavailable', 'interrupted', { cause: 'cancelled' })
-  })
+  const gone = directory.holds('p', 'beta', controller.signal)
+  const others = [directory.holds('p', 'beta', never), directory.like('p', 'betta', never)]
+  controller.abort(new Fault('unavailable', 'interrupted', { cause: 'cancelled' }))
+  await assert.rejects(gone, Fault)
   await assert.rejects(directory.holds('p', 'beta', controller.signal), Fault)
-  assert.equal(await directory.holds('p', 'beta', never), true)
-  assert.equal(asks.length, 2)
+  open()
+  assert.deepEqual(await Promise.all(others), [true, ['beta']])
+  assert.equal(asks, 1)
+})
+
+test('a lookup that has many pages has one time for all', async () => {
+  const { directory, asks, advance } = build((_, number) => {
+    advance(2_000)
+    return { names: [`m${number}`], after: number < 3 ? `m${number}` : '' }
+  })
+  await directory.holds('p', 'm0', never)
+  assert.deepEqual(
+    asks.slice(0, 3).map(({ timeoutMs }) => timeoutMs),
+    [5_000, 3_000, 1_000],
+  )
 })
 
 test('what else a list says is short, visible and little', async () => {
   const directory = createDirectory(
-    async function* (): AsyncGenerator<Event> {
+    oneByOne(async function* (): AsyncGenerator<Event> {
       yield {
         type: 'model',
         model: { name: 'a', ownedBy: 'x'.repeat(1000), capabilities: ['vision', 'a sentence', '\u001b[2J'] },
@@ -125,7 +149,7 @@ test('what else a list says is short, visible and little', async () => {
         type: 'model',
         model: { name: 'b', ownedBy: 'Some Body', capabilities: Array.from({ length: 99 }, (_, at) => `c${at}`) },
       }
-    },
+    }),
     () => 0,
   )
   const [a, b] = await directory.list('p', never)

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Ajv2020 } from 'ajv/dist/2020.js'
-import { Fault, type FaultCode, type FaultDetail, faultCodes } from '../../src/errors.ts'
+import { Fault, type FaultCode, type FaultDetail, faultCodes, type Met } from '../../src/errors.ts'
 import { withStructuredOutput } from '../../src/extensions/structured-output.ts'
-import type { ChatAsk, EmbedAsk, Event } from '../../src/gateway.ts'
+import type { ChatAsk, EmbedAsk, Event, Substituted } from '../../src/gateway.ts'
 import { formatCompletion, formatEmbedding, formatFault } from '../../src/pipeline/formatter.ts'
 import type { Progress, ToolResult } from '../../src/tool.ts'
 import { declarations } from '../../src/tools/declarations.ts'
+import { oneByOne } from '../harness/events.ts'
 
 /** Events to progress and results. */
 
@@ -28,7 +29,7 @@ function ticking(): () => number {
 async function complete(events: readonly (Event | Error)[], ask: Partial<ChatAsk> = {}, streaming = true) {
   const steps: Progress[] = []
   const call = { signal: new AbortController().signal, streaming }
-  const answered = withStructuredOutput(() => flow(events))({ kind: 'chat', messages: [], ...ask }, call)
+  const answered = withStructuredOutput(oneByOne(() => flow(events)))({ kind: 'chat', messages: [], ...ask }, call)
   const run = formatCompletion({ events: answered, now: ticking(), streaming })
   for (;;) {
     const next = await run.next()
@@ -48,7 +49,7 @@ function assertFits(tool: string, result: ToolResult): void {
   assert.ok(validate?.(JSON.parse(JSON.stringify(result.structuredContent))), JSON.stringify(validate?.errors))
 }
 
-const served: Event = { type: 'served', provider: 'p', model: 'm', attempts: 2 }
+const served: Extract<Event, { type: 'served' }> = { type: 'served', provider: 'p', model: 'm', attempts: 2 }
 const text = (words: string): Event => ({ type: 'text-delta', text: words })
 const stop: Event = { type: 'finish', reason: 'stop', raw: 'stop' }
 const usage = { promptTokens: 1, completionTokens: 2, totalTokens: 3, cachedPromptTokens: 1, reasoningTokens: 1 }
@@ -353,7 +354,7 @@ for (const [name, error] of strangers) {
 async function embed(events: readonly (Event | Error)[], ask: Partial<EmbedAsk> = {}): Promise<ToolResult> {
   return formatEmbedding(
     { kind: 'embed', input: ['a', 'b'], encoding: 'float', ...ask },
-    { events: flow(events), now: ticking(), streaming: false },
+    { events: oneByOne(() => flow(events))(), now: ticking(), streaming: false },
   )
 }
 const vector = (index: number, embedding: number[] | string): Event => ({ type: 'embedding', index, embedding })
@@ -375,6 +376,7 @@ test('embeddings come in the order of the input; the text tells how many and how
       [3, 4, 5],
     ],
     usage,
+    attempts: 2,
   })
   assert.deepEqual(result.content, [{ type: 'text', text: '2 embeddings of 3 dimensions by e' }])
   assertFits('createEmbedding', result)
@@ -411,4 +413,35 @@ test('a pattern of the caller is not run against a text of the model', async () 
   })
   assert.ok(performance.now() - startedMs < 1000)
   assert.match(JSON.stringify(result.structuredContent?.['warnings']), /cannot check/)
+})
+
+const escapes = 'm\u001b]52;c;AAAA\u0007\u001b[2J-\u202e1\u200b'
+
+test('names that a provider gives are one visible line', async () => {
+  const vectors = await embed([served, { type: 'response', model: escapes }, vector(0, [1]), vector(1, [2])])
+  assert.deepEqual(vectors.content, [{ type: 'text', text: '2 embeddings of 1 dimensions by m-1' }])
+  const call: Event = { type: 'tool-call', id: 'c', name: escapes, argumentsText: 'no JSON' }
+  const named: Event = { type: 'response', model: escapes }
+  const { result } = await complete([served, named, call, { type: 'finish', reason: 'stop', raw: escapes }])
+  assert.partialDeepStrictEqual(result.structuredContent, {
+    model: 'm-1',
+    rawFinishReason: 'm-1',
+    toolCalls: [{ name: escapes }],
+    warnings: [
+      'the arguments of the call to m-1 are no JSON object; they stand in argumentsText as the model wrote them',
+    ],
+  })
+  const nameless = await complete([served, { type: 'response', model: '\u200b' }, stop])
+  assert.equal(nameless.result.structuredContent?.['model'], 'm')
+})
+
+test('embeddings by another than the first of a list, and what the requests before have met', async () => {
+  const met: Met[] = [{ provider: 'q', model: 'n', code: 'overloaded', status: 503, elapsedMs: 5 }]
+  const substituted: Substituted[] = [{ model: 'q/n', code: 'overloaded' }]
+  const result = await embed([{ ...served, met, substituted }, vector(0, [1]), vector(1, [2])])
+  assert.partialDeepStrictEqual(result, {
+    structuredContent: { attempts: 2, substituted },
+    _meta: { 'genai-gateway/attempts': met },
+  })
+  assertFits('createEmbedding', result)
 })

@@ -7,13 +7,15 @@ import { type Clock, systemClock } from '../../src/clock.ts'
 import { readConfig } from '../../src/config.ts'
 import { Fault } from '../../src/errors.ts'
 import { withDeadline } from '../../src/extensions/deadline.ts'
-import type { ChatAsk, Event } from '../../src/gateway.ts'
+import type { ChatAsk, Event, Events } from '../../src/gateway.ts'
 import type { HttpRequest, HttpResponse, Send } from '../../src/http/message.ts'
 import { createDirectory } from '../../src/pipeline/directory.ts'
 import { createPipeline } from '../../src/pipeline/pipeline.ts'
 import { createRouter } from '../../src/pipeline/router.ts'
 import { createTranslator } from '../../src/pipeline/translator.ts'
 import { createSecrets } from '../../src/secrets.ts'
+import { eventsIn } from '../harness/events.ts'
+import { gate } from '../harness/scope.ts'
 import { chatChunk, chatStream } from '../harness/upstream.ts'
 
 /** Router and translator behind one handle, over a Send and a clock of the test's own. */
@@ -79,11 +81,11 @@ const ask = (more: Partial<ChatAsk> = {}): ChatAsk => ({
   ...more,
 })
 
-async function gather(events: AsyncIterable<Event>): Promise<{ text: string; events: Event[]; fault?: Fault }> {
+async function gather(events: AsyncIterable<Events>): Promise<{ text: string; events: Event[]; fault?: Fault }> {
   const seen: Event[] = []
   const text = () => seen.map((event) => (event.type === 'text-delta' ? event.text : '')).join('')
   try {
-    for await (const event of events) seen.push(event)
+    for await (const event of eventsIn(events)) seen.push(event)
     return { text: text(), events: seen }
   } catch (error) {
     assert.ok(error instanceof Fault, String(error))
@@ -333,6 +335,73 @@ test('failover: when all are down, the last fault is told with all the attempts'
   assert.deepEqual([fault?.detail.provider, fault?.detail.attempts, built.sent.length], ['b', 2, 2])
 })
 
+const list = (...models: string[]) => ({
+  best: { strategy: 'failover', targets: models.map((model) => ({ model })) },
+})
+
+test('a provider that cannot be called is told by the variable to set', async () => {
+  const built = build(() => fine, { providers: { openai: { type: 'openai' }, a }, routes: list('openai/gpt-5') })
+  for (const model of ['openai/gpt-5', 'best']) {
+    const { fault } = await run(built, ask({ model }))
+    assert.equal(fault?.code, 'configuration')
+    assert.match(fault?.message ?? '', /OPENAI_API_KEY/)
+  }
+  assert.equal(built.sent.length, 0)
+})
+
+test('failover: a target that cannot be called is passed over, and that is told', async () => {
+  const providers = { openai: { type: 'openai' }, a }
+  const built = build(() => fine, { providers, routes: list('openai/gpt-5', 'a/one') })
+  const { events } = await run(built, ask({ model: 'best' }))
+  assert.deepEqual(servedBy(events), {
+    type: 'served',
+    provider: 'a',
+    model: 'one',
+    attempts: 1,
+    substituted: [{ model: 'openai/gpt-5', code: 'configuration' }],
+  })
+})
+
+test('failover: a target that cannot be called hides no other’s fault', async () => {
+  const providers = { openai: { type: 'openai' }, a: { ...a, maxRetries: 0 } }
+  const built = build(() => refusal(500, { message: 'down' }), { providers, routes: list('a/one', 'openai/gpt-5') })
+  assert.equal((await run(built, ask({ model: 'best' }))).fault?.code, 'provider_error')
+})
+
+test('failover: who answers first has nobody in its place, whoever stands back behind it', async () => {
+  const built = build(({ url }) => (url.startsWith('https://b.') ? refusal(500, { message: 'down' }) : fine), {
+    providers: { a, b: { ...b, maxRetries: 0 } },
+    routes: both,
+  })
+  for (let time = 0; time < 5; time++) await run(built, ask({ model: 'b/two' }))
+  const { events } = await run(built, ask({ model: 'best' }))
+  assert.deepEqual(servedBy(events), { type: 'served', provider: 'a', model: 'one', attempts: 1 })
+})
+
+test('failover: a model that stands twice in a list is not in its own place', async () => {
+  const script: Script = (_, number) => (number === 0 ? refusal(500, { message: 'down' }) : fine)
+  const built = build(script, { providers: { a: { ...a, maxRetries: 0 } }, routes: list('a/one', 'a/one') })
+  const { events } = await run(built, ask({ model: 'best' }))
+  assert.partialDeepStrictEqual(servedBy(events), { attempts: 2, met: [{ code: 'provider_error' }] })
+  assert.equal(servedBy(events)?.substituted, undefined)
+})
+
+test('a call that was never sent says nothing of a target', async () => {
+  const down = { type: 'anthropic', baseUrl: 'https://a.example.com', apiKey: 'sk-key-of-a', maxRetries: 0 }
+  const built = build(({ url }) => (url.startsWith('https://a.') ? refusal(500, { message: 'down' }) : fine), {
+    providers: { a: down, b },
+    routes: both,
+  })
+  for (let time = 0; time < 4; time++) await run(built)
+  const { signal } = new AbortController()
+  const unsent = await gather(built.handle({ kind: 'text', model: 'a/one', prompt: 'x' }, { signal, streaming: true }))
+  assert.equal(unsent.fault?.detail.attempts, 0)
+  await run(built)
+  const before = built.sent.length
+  await run(built, ask({ model: 'best' }))
+  assert.ok(built.sent[before]?.url.startsWith('https://b.'), 'it has failed five times in a row')
+})
+
 function keyFileFor(t: TestContext, key: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'pipeline-'))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
@@ -358,6 +427,27 @@ test('a key file that was replaced: one refusal, one more request, and both are 
     ['Bearer sk-old-key-0123', 'Bearer sk-new-key-0123'],
   )
   assert.partialDeepStrictEqual(servedBy(events), { provider: 'a', model: 'one', attempts: 2 })
+})
+
+test('a key file that was replaced while several calls were under way: each is made again', async (t) => {
+  const file = keyFileFor(t, 'sk-old-key-0123')
+  const { opened, open } = gate()
+  const built = build(
+    async ({ headers }) => {
+      if (headers['authorization'] === 'Bearer sk-new-key-0123') return fine
+      await opened
+      return refusal(401, { message: 'expired' })
+    },
+    { providers: { a: { type: 'openai', baseUrl: 'https://a.example.com/v1', apiKeyFile: file } } },
+  )
+  const calls = [run(built), run(built), run(built)]
+  writeFileSync(file, 'sk-new-key-0123')
+  open()
+  assert.deepEqual(
+    (await Promise.all(calls)).map(({ text, fault }) => fault?.code ?? text),
+    ['Hello', 'Hello', 'Hello'],
+  )
+  assert.equal(built.sent.length, 6)
 })
 
 test('a key file that is the same as before: one refusal is the answer', async (t) => {
@@ -536,7 +626,7 @@ test('a reader that leaves ends the answer of the provider', async () => {
   const built = build(() => ({
     body: [chatChunk({ content: 'a' }), chatChunk({ content: 'b' }), chatChunk({ content: 'c' })],
   }))
-  for await (const event of built.handle(ask(), { signal: new AbortController().signal, streaming: true })) {
+  for await (const event of eventsIn(built.handle(ask(), { signal: new AbortController().signal, streaming: true }))) {
     if (event.type === 'text-delta') break
   }
   assert.deepEqual(built.released, [0])

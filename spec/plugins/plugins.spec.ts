@@ -149,6 +149,15 @@ test('a cancelled call closes the socket of a plugin as of any other', async () 
   assert.equal(structured(await complete(gateway, 'mine/small'))['text'], 'Grüß Gott')
 })
 
+test('an answer that a plugin does not read holds no connection', { timeout: 20_000 }, async () => {
+  const gateway = start(fileOf(chat(request, "throw new Error('no')")))
+  const from = upstream.requests.length
+  script = (_, response) => void response.writeHead(200).write('begun')
+  assert.equal(faultOf(await complete(gateway, 'mine/small'))['code'], 'provider_error')
+  await upstream.closed(from)
+  script = answer
+})
+
 const wellBehaved = `
   authorize: (key) => ({ authorization: key }),
   fault: () => new Error('no'),`

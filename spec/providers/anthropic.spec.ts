@@ -6,6 +6,7 @@ import type { ChatAsk, ChatMessage, Event, Part } from '../../src/gateway.ts'
 import type { HttpResponse } from '../../src/http/message.ts'
 import type { Target } from '../../src/provider.ts'
 import { anthropic } from '../../src/providers/anthropic.ts'
+import { eventsIn } from '../harness/events.ts'
 
 /** Anthropic's /v1/messages: what is sent for what is asked, and what is made of its events. */
 
@@ -521,7 +522,7 @@ test('the list of models: what is asked, page by page, and what each line tells'
   const body = { data, has_more: true, last_id: 'claude-b' }
   const events: Event[] = []
   const response = responseOf([Buffer.from(JSON.stringify(body))], 'application/json')
-  for await (const event of models.decode(response, ask)) events.push(event)
+  for await (const event of eventsIn(models.decode(response, ask))) events.push(event)
   assert.deepEqual(events, [
     {
       type: 'model',
@@ -572,7 +573,8 @@ async function gathered(chunks: readonly Uint8Array[], contentType = 'text/event
   const events: Event[] = []
   let fault: Fault | undefined
   try {
-    for await (const event of chat?.decode(responseOf(chunks, contentType), hi) ?? []) events.push(event)
+    for await (const event of eventsIn((chat as NonNullable<typeof chat>).decode(responseOf(chunks, contentType), hi)))
+      events.push(event)
   } catch (error) {
     assert.ok(error instanceof Fault, String(error))
     fault = error

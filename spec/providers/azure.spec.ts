@@ -437,7 +437,7 @@ function response(chunks: readonly Uint8Array[], type = 'text/event-stream'): Ht
 async function eventsOf(answer: HttpResponse, ask: ChatAsk | TextAsk = hello): Promise<Event[]> {
   const operation = azure[ask.kind] as Operation<typeof ask> | undefined
   const events: Event[] = []
-  for await (const event of operation?.decode(answer, ask) ?? []) events.push(event)
+  for await (const some of operation?.decode(answer, ask) ?? []) events.push(...some)
   return events
 }
 

@@ -5,6 +5,7 @@ import type { ChatAsk, EmbedAsk, Event, ModelsAsk, TextAsk } from '../../src/gat
 import type { HttpResponse } from '../../src/http/message.ts'
 import type { Operation, Target } from '../../src/provider.ts'
 import { lmstudio } from '../../src/providers/lmstudio.ts'
+import { eventsIn } from '../harness/events.ts'
 
 /** LM Studio: its own list of models, and its errors in words that tell what to do. */
 
@@ -96,7 +97,7 @@ function response(text: string, type = 'application/json; charset=utf-8'): HttpR
 
 async function eventsOf(ask: AnyAsk, answer: HttpResponse): Promise<Event[]> {
   const events: Event[] = []
-  for await (const event of operationOf(ask).decode(answer, ask)) events.push(event)
+  for await (const event of eventsIn(operationOf(ask).decode(answer, ask))) events.push(event)
   return events
 }
 

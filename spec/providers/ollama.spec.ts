@@ -7,6 +7,7 @@ import type { Ask, ChatAsk, ChatMessage, EmbedAsk, Event, ModelsAsk, Part, TextA
 import type { HttpResponse } from '../../src/http/message.ts'
 import type { EncodedRequest, Operation, Target } from '../../src/provider.ts'
 import { ollama } from '../../src/providers/ollama.ts'
+import { eventsIn } from '../harness/events.ts'
 
 /** Ollama's own API, against what a server built from its sources of 2026-08-21 has sent. */
 
@@ -51,7 +52,8 @@ function responseOf(chunks: readonly Uint8Array[], contentType: string): HttpRes
 async function decoded(ask: Ask, chunks: readonly Uint8Array[], contentType = ndjson) {
   const events: Event[] = []
   try {
-    for await (const event of operationOf(ask.kind).decode(responseOf(chunks, contentType), ask)) events.push(event)
+    for await (const event of eventsIn(operationOf(ask.kind).decode(responseOf(chunks, contentType), ask)))
+      events.push(event)
   } catch (fault) {
     assert.ok(fault instanceof Fault, String(fault))
     return { events, fault }

@@ -6,6 +6,7 @@ import { Fault } from '../../src/errors.ts'
 import type { ChatAsk, Event } from '../../src/gateway.ts'
 import type { HttpResponse } from '../../src/http/message.ts'
 import { openai } from '../../src/providers/openai.ts'
+import { eventsIn } from '../harness/events.ts'
 
 /** What comes back in the dialect of OpenAI, and in what the many servers that speak it make of it. */
 
@@ -27,7 +28,7 @@ function respond(
 async function decode(chunks: readonly (string | Uint8Array)[], headers?: Record<string, string>): Promise<Event[]> {
   assert.ok(openai.chat)
   const events: Event[] = []
-  for await (const event of openai.chat.decode(respond(chunks, headers), ask)) events.push(event)
+  for await (const event of eventsIn(openai.chat.decode(respond(chunks, headers), ask))) events.push(event)
   return events
 }
 
@@ -506,7 +507,7 @@ test('13: what came before the cut has been delivered', async () => {
   const texts: string[] = []
   await assert.rejects(async () => {
     assert.ok(openai.chat)
-    for await (const event of openai.chat.decode(respond(stream.slice(0, 3)), ask))
+    for await (const event of eventsIn(openai.chat.decode(respond(stream.slice(0, 3)), ask)))
       if (event.type === 'text-delta') texts.push(event.text)
   }, Fault)
   assert.equal(texts.join(''), 'Hello')
@@ -805,7 +806,7 @@ test('the legacy completion, streamed and whole', async () => {
   assert.ok(text)
   const gather = async (response: HttpResponse) => {
     const events: Event[] = []
-    for await (const event of text.decode(response, { kind: 'text', prompt: '' })) events.push(event)
+    for await (const event of eventsIn(text.decode(response, { kind: 'text', prompt: '' }))) events.push(event)
     return answerOf(events)
   }
   const piece = (words: string, finish: string | null) =>
@@ -836,13 +837,8 @@ async function embeddings(body: unknown, input: string[], encoding: 'float' | 'b
   const { embed } = openai
   assert.ok(embed)
   const events: Event[] = []
-  for await (const event of embed.decode(respond([JSON.stringify(body)], { 'content-type': 'application/json' }), {
-    kind: 'embed',
-    input,
-    encoding,
-  })) {
-    events.push(event)
-  }
+  const response = respond([JSON.stringify(body)], { 'content-type': 'application/json' })
+  for await (const event of eventsIn(embed.decode(response, { kind: 'embed', input, encoding }))) events.push(event)
   return events
 }
 
@@ -905,7 +901,9 @@ for (const [name, body, expected] of lists) {
     const { models } = openai
     assert.ok(models)
     const listed: unknown[] = []
-    for await (const event of models.decode(respond([JSON.stringify(body)], {}), { kind: 'models', provider: 'p' })) {
+    for await (const event of eventsIn(
+      models.decode(respond([JSON.stringify(body)], {}), { kind: 'models', provider: 'p' }),
+    )) {
       if (event.type === 'model') listed.push(event.model)
     }
     assert.deepEqual(listed, expected)

@@ -7,6 +7,7 @@ import type { ChatAsk, Event } from '../../src/gateway.ts'
 import type { HttpResponse } from '../../src/http/message.ts'
 import type { Target } from '../../src/provider.ts'
 import { needsResponses, responses } from '../../src/providers/openai-responses.ts'
+import { eventsIn } from '../harness/events.ts'
 
 /** OpenAI's /responses: what is sent for an ask, and what its events mean, however the bytes are cut. */
 
@@ -416,7 +417,7 @@ function response(chunks: readonly Uint8Array[], type = 'text/event-stream'): Ht
 
 async function eventsOf(answer: HttpResponse): Promise<Event[]> {
   const events: Event[] = []
-  for await (const event of responses.decode(answer, hello)) events.push(event)
+  for await (const event of eventsIn(responses.decode(answer, hello))) events.push(event)
   return events
 }
 

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import type { ChatAsk, Event, Part } from '../../src/gateway.ts'
 import type { Provider, Target } from '../../src/provider.ts'
 import { presets } from '../../src/providers/index.ts'
+import { eventsIn } from '../harness/events.ts'
 
 /** Thoughts that compatible servers hand out to have them back: gathered from an answer, and sent with the next ask. */
 
@@ -23,7 +24,8 @@ async function blocksFrom(type: string, deltas: readonly Json[], ask: Partial<Ch
   }
   const response = { status: 200, headers: { 'content-type': 'text/event-stream' }, body: body() }
   const events: Event[] = []
-  for await (const event of chatOf(type).decode(response, { kind: 'chat', messages: [], ...ask })) events.push(event)
+  for await (const event of eventsIn(chatOf(type).decode(response, { kind: 'chat', messages: [], ...ask })))
+    events.push(event)
   return events.flatMap((event) => (event.type === 'reasoning-block' ? [event.block] : []))
 }
 
@@ -91,7 +93,7 @@ test('the words of details are shown where they stand nowhere else', async () =>
   }
   const response = { status: 200, headers: { 'content-type': 'application/json' }, body: whole() }
   const shown: string[] = []
-  for await (const event of chatOf('groq').decode(response, { kind: 'chat', messages: [] })) {
+  for await (const event of eventsIn(chatOf('groq').decode(response, { kind: 'chat', messages: [] }))) {
     if (event.type === 'reasoning-delta') shown.push(event.text)
   }
   assert.deepEqual(shown, ['ab'])

@@ -2,15 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Event } from '../../src/gateway.ts'
 import { asResult } from '../../src/providers/provider-tools.ts'
+import { eventsIn } from '../harness/events.ts'
 
 /** What a tool that lets a model answer adds to the answer. */
 
 async function added(events: readonly Event[]): Promise<Event[]> {
   const passed: Event[] = []
   async function* flow() {
-    yield* events
+    yield events
   }
-  for await (const event of asResult(flow())) passed.push(event)
+  for await (const event of eventsIn(asResult(flow()))) passed.push(event)
   return passed
 }
 

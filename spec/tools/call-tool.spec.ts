@@ -251,7 +251,7 @@ test('a download is told while it goes on, and before its result', async () => {
   })
   const call = { tool: 'pull', arguments: { model: 'tiny' } }
   const answer = callTool(gateway, 'callTool', call, { progressToken: 'p' })
-  await gateway.find(({ params = {} }) => params['message'] === 'pulling abc\n')
+  await gateway.find(({ params = {} }) => String(params['message']).endsWith('pulling abc\n'))
   proceed()
   const result = await answer
   assert.equal(firstText(result), 'pulling manifest\npulling abc\nsuccess\n')
@@ -270,4 +270,13 @@ test('an answer that is cut short is a failure with the words so far', async () 
   const result = await callTool(gateway, 'callTool', { tool: 'searchWeb', arguments: { prompt: 'Who won?' } })
   assert.deepEqual([facts(result)['code'], facts(result)['attempts']], ['truncated', 1])
   assert.equal((result['content'] as { text?: string }[])[1]?.text, 'Nobo')
+})
+
+test('an answer that nests without end is told as one', async () => {
+  const deep = `{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`
+  const { gateway } = await withProvider('ollama', (response) =>
+    response.writeHead(200, { 'content-type': 'application/json' }).end(deep),
+  )
+  const result = await callTool(gateway, 'callTool', { tool: 'show', arguments: { model: 'a' } })
+  assert.partialDeepStrictEqual(facts(result), { code: 'invalid_response', cause: 'too_deep', provider: 'ollama' })
 })

@@ -10,10 +10,12 @@ export function withCallLog(log: Logger, now: () => number): Middleware {
       const startedMs = now()
       const facts: Record<string, unknown> = { kind: ask.kind }
       try {
-        for await (const event of next(ask, call)) {
-          if (event.type === 'served') Object.assign(facts, event)
-          else if (event.type === 'finish') facts['finish'] = event.reason
-          yield event
+        for await (const events of next(ask, call)) {
+          for (const event of events) {
+            if (event.type === 'served') Object.assign(facts, event)
+            else if (event.type === 'finish') facts['finish'] = event.reason
+          }
+          yield events
         }
       } catch (error) {
         facts['fault'] =

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { Fault } from '../errors.ts'
 import type { Call, Middleware } from '../handle.ts'
+import { ending } from '../iteration.ts'
 
 /** The hard end of every call that names none of its own, retries and waits included. */
 const defaultTotalMs = 600_000
@@ -9,15 +10,12 @@ const defaultTotalMs = 600_000
 export const withDeadline =
   (clock: Pick<Clock, 'now' | 'timer'>): Middleware =>
   (next) =>
-    async function* limited(ask, call) {
-      const totalMs = ask.timeoutMs ?? defaultTotalMs
-      const { signal, release } = createLimit(totalMs, call, clock)
-      try {
-        yield* next(ask, { ...call, signal, deadline: clock.now() + totalMs })
-      } finally {
-        release()
-      }
-    }
+  (ask, call) => {
+    const totalMs = ask.timeoutMs ?? defaultTotalMs
+    const { signal, release } = createLimit(totalMs, call, clock)
+    const events = next(ask, { ...call, signal, deadline: clock.now() + totalMs })
+    return ending(events[Symbol.asyncIterator](), release)
+  }
 
 function createLimit(
   totalMs: number,

@@ -1,7 +1,7 @@
 import pLimit, { type LimitFunction } from 'p-limit'
 import type { ProviderConfig } from '../config.ts'
 import { Fault, type FaultDetail } from '../errors.ts'
-import { type Ask, type Event, textOf } from '../gateway.ts'
+import { type Ask, type Events, textOf } from '../gateway.ts'
 import type { Attempted, Translate } from '../pipeline/translator.ts'
 
 /** Calls that may wait for a free place at one provider. */
@@ -57,23 +57,35 @@ export function withLimits(translate: Translate, now: () => number): Translate {
     if (limit && queue.length() >= maxQueued) throw busy(`${maxQueued} calls are waiting already`, 1000, where)
     requests?.take(1)
     tokens?.take(estimate)
-    const leave = limit ? yield* queued(limit, queue, attempted, where) : () => {}
+    let leave = () => {}
+    let made = 0
     let used: number | undefined
     try {
-      for await (const event of translate(ask, route, attempted)) {
-        if (event.type === 'usage') used = event.usage.totalTokens
-        yield event
+      if (limit) leave = yield* queued(limit, queue, attempted, where)
+      made = 1
+      for await (const events of translate(ask, route, attempted)) {
+        for (const event of events) {
+          if (event.type === 'usage') used = event.usage.totalTokens
+          else if (event.type === 'served') made = event.attempts
+        }
+        yield events
       }
+    } catch (error) {
+      if (error instanceof Fault) made = error.detail.attempts ?? made
+      throw error
     } finally {
+      // Repeats are requests too, and a call that never left has used nothing.
+      requests?.take(made - 1)
+      if (made === 0) used = 0
       if (used !== undefined) tokens?.take(used - estimate)
       leave()
     }
   }
-  // A provider without limits costs its events no further step.
   return (ask, route, attempted) => {
     const { maxConcurrency, requestsPerMinute, tokensPerMinute } = route.provider
-    const handle = maxConcurrency || requestsPerMinute || tokensPerMinute ? limited : translate
-    return handle(ask, route, attempted)
+    // A list takes no model's time, and calls that have been let in wait for it. Without limits, events cost no further step.
+    const isLimited = ask.kind !== 'models' && (maxConcurrency || requestsPerMinute || tokensPerMinute)
+    return (isLimited ? limited : translate)(ask, route, attempted)
   }
 }
 
@@ -134,7 +146,7 @@ async function* queued(
   queue: Queue,
   { signal, streaming }: Attempted,
   where: FaultDetail,
-): AsyncGenerator<Event, () => void> {
+): AsyncGenerator<Events, () => void> {
   const ticket = queue.join()
   let leave: (() => void) | undefined
   const entering = enter(limit, signal, where).then((entered) => (leave = entered))
@@ -147,7 +159,7 @@ async function* queued(
     await Promise.race([entering, new Promise((resolve) => setImmediate(resolve))])
     for (let told = 0; leave === undefined; ) {
       const place = ticket.place()
-      if (place !== told) yield { type: 'queued', place }
+      if (place !== told) yield [{ type: 'queued', place }]
       told = place
       await Promise.race([entering, ticket.changed()])
     }

@@ -1,6 +1,6 @@
-import type { Event } from '../gateway.ts'
+import type { Event, Events } from '../gateway.ts'
 import type { Middleware } from '../handle.ts'
-import { nestsDeeperThan } from '../json.ts'
+import { isExactInteger, nestsDeeperThan } from '../json.ts'
 import type { Secrets, StreamRedaction } from '../secrets.ts'
 
 const maxDepth = 128
@@ -16,37 +16,44 @@ export function withRedaction(secrets: Secrets): Middleware {
       const thoughts = secrets.redactStream()
       const measured: Event[] = []
       let told = false
-      const rest = function* () {
+      const rest = (): Event[] => {
+        const events: Event[] = []
         const text = words.end()
-        if (text !== '') yield { type: 'text-delta' as const, text }
+        if (text !== '') events.push({ type: 'text-delta', text })
         const thought = thoughts.end()
-        if (thought !== '') yield { type: 'reasoning-delta' as const, text: thought }
+        if (thought !== '') events.push({ type: 'reasoning-delta', text: thought })
         // Tokens are too short to be told from a key, one by one.
-        if (!words.found) yield* measured.splice(0)
-        if (told || !(words.found || thoughts.found)) return
-        told = true
-        yield { type: 'warning' as const, message: 'a key was taken out of the answer' }
+        if (!words.found) events.push(...measured.splice(0))
+        if (!told && (words.found || thoughts.found)) {
+          told = true
+          events.push({ type: 'warning', message: 'a key was taken out of the answer' })
+        }
+        return events
+      }
+      const clean = (event: Event): Event | Events => {
+        if (event.type === 'text-delta' || event.type === 'reasoning-delta') {
+          const stream: StreamRedaction = event.type === 'text-delta' ? words : thoughts
+          const text = stream.push(event.text)
+          return text === event.text ? event : text === '' ? [] : { ...event, text }
+        }
+        if (event.type === 'finish') return [...rest(), event]
+        if (event.type !== 'logprobs') return cleaned(event, secrets)
+        measured.push(event)
+        return []
       }
       try {
-        for await (const event of next(ask, call)) {
-          if (event.type === 'text-delta' || event.type === 'reasoning-delta') {
-            const stream: StreamRedaction = event.type === 'text-delta' ? words : thoughts
-            const text = stream.push(event.text)
-            if (text === event.text) yield event
-            else if (text !== '') yield { ...event, text }
-          } else if (event.type === 'logprobs') measured.push(event)
-          else {
-            if (event.type === 'finish') yield* rest()
-            yield cleaned(event, secrets)
-          }
+        for await (const events of next(ask, call)) {
+          const passed = events.flatMap(clean)
+          if (passed.length > 0) yield passed
         }
-        // Not every answer ends with a finish.
-        yield* rest()
       } catch (error) {
         // The text so far belongs to the fault's result.
-        yield* rest()
+        yield rest()
         throw error
       }
+      // Not every answer ends with a finish.
+      const left = rest()
+      if (left.length > 0) yield left
     }
 }
 
@@ -57,13 +64,22 @@ function cleaned(event: Event, { redact }: Secrets): Event {
       return { ...event, name: redact(event.name), argumentsText: cleanedJson(event.argumentsText, redact) }
     case 'result':
     case 'object':
-      return { ...event, value: cleanedValue(event.value, redact) as Record<string, unknown> }
+      return { ...event, value: cleanedObject(event.value, redact) }
+    case 'reasoning-block':
+      return { ...event, block: cleanedObject(event.block, redact) }
     default:
       return event
   }
 }
 
-/** Read first, because a key can hide behind escapes; what nests without end is left to the one who refuses it. */
+type Json = Record<string, unknown>
+
+/** What nests without end is left to the one who refuses it. */
+function cleanedObject(value: Json, redact: Secrets['redact']): Json {
+  return nestsDeeperThan(value, maxDepth) ? value : (cleanedValue(value, redact) as Json)
+}
+
+/** Read first, because a key can hide behind escapes. */
 function cleanedJson(text: string, redact: Secrets['redact']): string {
   try {
     const value: unknown = JSON.parse(text)
@@ -78,6 +94,6 @@ function cleanedJson(text: string, redact: Secrets['redact']): string {
 function cleanedValue(value: unknown, redact: Secrets['redact']): unknown {
   if (typeof value === 'string') return redact(value)
   if (Array.isArray(value)) return value.map((item) => cleanedValue(item, redact))
-  if (typeof value !== 'object' || value === null) return value
+  if (typeof value !== 'object' || value === null || isExactInteger(value)) return value
   return Object.fromEntries(Object.entries(value).map(([name, item]) => [redact(name), cleanedValue(item, redact)]))
 }

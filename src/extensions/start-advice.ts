@@ -6,6 +6,8 @@ import type { Middleware } from '../handle.ts'
 /** Where nothing listens at the place of a local server, says how it is started; and which ones were looked for, if it could be any. */
 export function withStartAdvice({ providers, defaultProviders }: Config): Middleware {
   const anyOf = defaultProviders.flatMap((name) => providers.get(name) ?? [])
+  const areLocal = [...providers.values()].some(({ preset }) => preset.startedBy !== undefined)
+  if (!areLocal) return (next) => next
   return (next) =>
     async function* advised(ask, call) {
       try {

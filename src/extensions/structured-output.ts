@@ -1,5 +1,5 @@
-import { Fault } from '../errors.ts'
-import type { Ask, ChatAsk, Event, Usage } from '../gateway.ts'
+import { Fault, type FaultDetail, type Met } from '../errors.ts'
+import type { Ask, ChatAsk, Event, Events, Usage } from '../gateway.ts'
 import type { Call, Handle, Middleware } from '../handle.ts'
 import type { Reading } from '../pipeline/response-schema.ts'
 
@@ -12,71 +12,92 @@ export const withStructuredOutput: Middleware = (next) => (ask, call) =>
 
 type ChatAskWithSchema = ChatAsk & { responseSchema: Record<string, unknown> }
 type Finish = Extract<Event, { type: 'finish' }>
+type Served = Extract<Event, { type: 'served' }>
 
 /** What a turn came to, besides the events that were passed on. */
 type Turn = {
   text: string
   logprobs: Event[]
   calledTools: boolean
-  served: Extract<Event, { type: 'served' }> | undefined
+  /** With the history of the turn before. */
+  served: Served | undefined
   finish?: Finish
 }
 
-async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call): AsyncGenerator<Event> {
+async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call): AsyncGenerator<Events> {
   const usages: Usage[] = []
   let asked: Ask = ask
-  let attempts = 0
+  let before: Served | undefined
   for (let repaired = false; ; repaired = true) {
-    const turn: Turn = yield* takeTurn(next(asked, call), call.streaming, usages, attempts)
-    attempts = turn.served?.attempts ?? attempts
+    const turn: Turn = yield* takeTurn(next(asked, call), call.streaming, usages, before)
+    before = turn.served
     const reading = isAnswer(turn) ? await readAnswer(ask.responseSchema, turn.text) : undefined
     const problem = reading && 'problem' in reading ? reading.problem : undefined
     if (problem !== undefined && !call.streaming && !repaired) {
-      yield { type: 'warning', message: `the answer did not fit responseSchema (${problem}) and was asked for again` }
+      yield [{ type: 'warning', message: `the answer did not fit responseSchema (${problem}) and was asked for again` }]
       asked = { ...ask, messages: [...ask.messages, ...correction(turn.text, problem)] }
       continue
     }
-    if (!call.streaming && turn.text !== '') yield { type: 'text-delta', text: turn.text }
-    yield* turn.logprobs
-    if (problem !== undefined) throw unfit(problem, turn, attempts)
-    if (reading && 'value' in reading) yield* resultOf(reading)
+    if (!call.streaming && turn.text !== '') yield [{ type: 'text-delta', text: turn.text }]
+    yield turn.logprobs
+    if (problem !== undefined) throw unfit(problem, turn)
     const usage = sumOf(usages)
-    if (usage) yield { type: 'usage', usage }
-    if (turn.finish) yield turn.finish
+    yield [
+      ...(reading && 'value' in reading ? resultOf(reading) : []),
+      ...(usage ? [{ type: 'usage' as const, usage }] : []),
+      ...(turn.finish ? [turn.finish] : []),
+    ]
     return
   }
 }
 
 /** Passes events on, and with them the text, unless another turn may take its place. */
 async function* takeTurn(
-  events: AsyncIterable<Event>,
+  events: AsyncIterable<Events>,
   streaming: boolean,
   usages: Usage[],
-  attemptsBefore: number,
-): AsyncGenerator<Event, Turn> {
+  before: Served | undefined,
+): AsyncGenerator<Events, Turn> {
   const texts: string[] = []
   const turn: Turn = { text: '', logprobs: [], calledTools: false, served: undefined }
-  try {
-    for await (const event of events) {
-      if (event.type === 'text-delta') {
+  const passed = (event: Event): Events => {
+    switch (event.type) {
+      case 'text-delta':
         texts.push(event.text)
-        yield streaming ? event : { type: 'step' }
-      } else if (event.type === 'served') {
-        turn.served = { ...event, attempts: event.attempts + attemptsBefore }
-        yield turn.served
-      } else if (event.type === 'usage') usages.push(event.usage)
-      else if (event.type === 'logprobs') turn.logprobs.push(event)
-      else if (event.type === 'finish') turn.finish = event
-      else {
+        return [streaming ? event : { type: 'step' }]
+      case 'served':
+        turn.served = before ? { ...event, ...joined(before, event) } : event
+        return [turn.served]
+      case 'usage':
+        usages.push(event.usage)
+        return []
+      case 'logprobs':
+        turn.logprobs.push(event)
+        return []
+      case 'finish':
+        turn.finish = event
+        return []
+      default:
         turn.calledTools ||= event.type === 'tool-call'
-        yield event
-      }
+        return [event]
     }
+  }
+  try {
+    for await (const together of events) yield together.flatMap(passed)
   } catch (error) {
-    if (!streaming && texts.length > 0) yield { type: 'text-delta', text: texts.join('') }
-    throw error
+    if (!streaming && texts.length > 0) yield [{ type: 'text-delta', text: texts.join('') }]
+    if (!before || !(error instanceof Fault)) throw error
+    throw new Fault(error.code, error.message, { ...error.detail, ...joined(before, error.detail) })
   }
   return { ...turn, text: texts.join('') }
+}
+
+type History = Pick<FaultDetail, 'attempts' | 'met'>
+
+/** Both turns are one call. */
+function joined(before: History, { attempts = 0, met = [] }: History): { attempts: number; met?: readonly Met[] } {
+  const all = [...(before.met ?? []), ...met]
+  return { attempts: (before.attempts ?? 0) + attempts, ...(all.length > 0 ? { met: all } : {}) }
 }
 
 /** A refusal, a cut answer or a call of a tool is what it is, and no attempt at the schema. */
@@ -89,8 +110,8 @@ async function readAnswer(schema: Record<string, unknown>, text: string): Promis
   return readAgainst(schema, text)
 }
 
-function* resultOf({ value, warning }: Extract<Reading, { value: unknown }>): Generator<Event> {
-  if (warning !== undefined) yield { type: 'warning', message: warning }
+function* resultOf({ value, warnings }: Extract<Reading, { value: unknown }>): Generator<Event> {
+  for (const message of warnings) yield { type: 'warning', message }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
     yield { type: 'object', value: value as Record<string, unknown> }
   } else {
@@ -106,13 +127,14 @@ function correction(text: string, problem: string): ChatAsk['messages'] {
   ]
 }
 
-function unfit(problem: string, { served }: Turn, attempts: number): Fault {
+function unfit(problem: string, { served }: Turn): Fault {
   return new Fault('invalid_response', `the answer does not fit responseSchema: ${problem}`, {
     cause: 'schema',
     retryable: true,
     provider: served?.provider,
     model: served?.model,
-    attempts,
+    attempts: served?.attempts,
+    met: served?.met,
   })
 }
 

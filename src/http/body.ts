@@ -1,10 +1,12 @@
+import { systemClock } from '../clock.ts'
 import { Fault } from '../errors.ts'
 import type { HttpResponse } from './message.ts'
 
 /** The largest JSON answer that is read, in bytes. */
 export const maxJsonBytes = 64 * 1024 * 1024
-/** How much of an error's body is looked at, in bytes. */
+/** How much of an error's body is looked at, in bytes, and for how long while it still comes. */
 export const maxErrorBytes = 64 * 1024
+const maxErrorMs = 2_000
 
 export type TextDecoding = {
   /** The next bytes as text; without bytes, the end. Stops for good before the first that are no UTF-8. */
@@ -141,24 +143,32 @@ function firstCharacter(chunk: Uint8Array): string | undefined {
   return at === -1 ? undefined : String.fromCharCode(chunk[at] as number)
 }
 
-async function* putBack(begun: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  try {
-    yield* begun
-    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value
-  } finally {
-    await rest.return?.()
+/** The chunks that have been looked at, and then the others. */
+function putBack(begun: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncIterableIterator<Uint8Array> {
+  const chunks: AsyncIterableIterator<Uint8Array> = {
+    next() {
+      const value = begun.shift()
+      return value ? Promise.resolve({ done: false, value }) : rest.next()
+    },
+    async return() {
+      await rest.return?.()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]: () => chunks,
   }
+  return chunks
 }
 
 /** The beginning of an error's body as text, whatever its bytes are. */
 export async function readErrorText(response: HttpResponse): Promise<string> {
   const chunks: Uint8Array[] = []
+  const until = systemClock.now() + maxErrorMs
   let bytes = 0
   try {
     for await (const chunk of response.body) {
       chunks.push(chunk)
       bytes += chunk.length
-      if (bytes >= maxErrorBytes) break
+      if (bytes >= maxErrorBytes || systemClock.now() > until) break
     }
   } catch {
     // The status has said enough; what came of the body is used.

@@ -1,6 +1,7 @@
 import { subscribe } from 'node:diagnostics_channel'
 import type { Dispatcher } from 'undici'
 import Agent from 'undici/lib/dispatcher/agent.js'
+import { systemClock } from '../clock.ts'
 import { Fault } from '../errors.ts'
 import type { HttpRequest, HttpResponse, Send } from './message.ts'
 import { brokenOff } from './problem.ts'
@@ -16,6 +17,8 @@ const highWaterBytes = 256 * 1024
 const promptChunks = 16
 const restMs = 10
 const readBytes = 64 * 1024
+/** That the server has closed a kept connection is known within a way there and back; later, it had read the request. */
+const maxStaleMs = 1_000
 /** How long, and for how many bytes, a body nobody reads any more may come to its end, so that its socket can be reused. */
 const lingerMs = 100
 const lingerBytes = 64 * 1024
@@ -89,18 +92,20 @@ function exchange(
   proxy: ProxySettings,
   signal: AbortSignal,
 ): Promise<HttpResponse> {
-  const { origin, pathname, protocol, search } = new URL(request.url)
-  const proxied = Boolean(proxy.http || (protocol === 'https:' && proxy.https))
+  const { origin, path } = placeOf(request.url)
+  const proxied = Boolean(proxy.http || (origin.startsWith('https:') && proxy.https))
   return new Promise<HttpResponse>((resolve, reject) => {
     let connection: Dispatcher.DispatchController | undefined
     let body: Body | undefined
     let sent: object | undefined
+    const startedMs = systemClock.now()
     const fail = (error: unknown) => {
       signal.removeEventListener('abort', onAbort)
       const fault = signal.aborted ? interruption(signal) : faultOf(error, origin, body !== undefined, proxied)
       if (body) return body.fail(fault)
       const { cause } = fault.detail
-      if (sent && onKept.has(sent) && (cause === 'closed_early' || cause === 'reset')) stale.add(fault)
+      const soon = systemClock.now() - startedMs < maxStaleMs
+      if (soon && sent && onKept.has(sent) && (cause === 'closed_early' || cause === 'reset')) stale.add(fault)
       reject(fault)
     }
     const onAbort = () => {
@@ -114,7 +119,7 @@ function exchange(
     dispatcher.dispatch(
       {
         origin,
-        path: pathname + search,
+        path,
         method: request.method,
         headers: { ...request.headers, 'accept-encoding': 'identity' },
         ...(request.body === undefined ? {} : { body: request.body }),
@@ -146,6 +151,20 @@ function exchange(
   })
 }
 
+/** Endpoints are few and asked again and again: what they are made of is kept. */
+const places = new Map<string, { origin: string; path: string }>()
+const maxPlaces = 256
+
+function placeOf(url: string): { origin: string; path: string } {
+  const known = places.get(url)
+  if (known) return known
+  const { origin, pathname, search } = new URL(url)
+  const place = { origin, path: pathname + search }
+  if (places.size >= maxPlaces) places.clear()
+  places.set(url, place)
+  return place
+}
+
 type Body = AsyncIterableIterator<Uint8Array> & {
   push(chunk: Uint8Array): void
   end(): void
@@ -172,6 +191,19 @@ function createBody(connection: Dispatcher.DispatchController): Body {
     wake?.()
     wake = undefined
   }
+  const take = async (): Promise<IteratorResult<Uint8Array>> => {
+    if (queue.length > 0) {
+      const value = queue.length === 1 ? (queue[0] as Uint8Array) : Buffer.concat(queue)
+      queue = []
+      queuedBytes = 0
+      ready = ended || failure !== undefined
+      lastReadMs = systemClock.now()
+      if (connection.paused) connection.resume()
+      return { done: false, value }
+    }
+    if (failure) throw failure.fault
+    return { done: true, value: undefined }
+  }
   const body: Body = {
     push(chunk) {
       queuedBytes += chunk.length
@@ -183,7 +215,7 @@ function createBody(connection: Dispatcher.DispatchController): Body {
       chunks += 1
       if (queuedBytes > highWaterBytes) connection.pause()
       if (ready) return
-      const waitMs = chunks <= promptChunks || queuedBytes >= readBytes ? 0 : lastReadMs + restMs - performance.now()
+      const waitMs = chunks <= promptChunks || queuedBytes >= readBytes ? 0 : lastReadMs + restMs - systemClock.now()
       if (waitMs <= 0) arrived()
       else rest ??= setTimeout(arrived, waitMs)
     },
@@ -195,19 +227,8 @@ function createBody(connection: Dispatcher.DispatchController): Body {
       failure = { fault }
       arrived()
     },
-    async next() {
-      if (!ready) await new Promise<void>((resolve) => (wake = resolve))
-      if (queue.length > 0) {
-        const value = queue.length === 1 ? (queue[0] as Uint8Array) : Buffer.concat(queue)
-        queue = []
-        queuedBytes = 0
-        ready = ended || failure !== undefined
-        lastReadMs = performance.now()
-        if (connection.paused) connection.resume()
-        return { done: false, value }
-      }
-      if (failure) throw failure.fault
-      return { done: true, value: undefined }
+    next() {
+      return ready ? take() : new Promise<void>((resolve) => (wake = resolve)).then(take)
     },
     async return() {
       clearTimeout(rest)

@@ -1,5 +1,5 @@
 import { Fault, type FaultCode, type FaultDetail } from '../errors.ts'
-import { exhaustedForMs } from './rate-limit.ts'
+import { dateOf, exhaustedForMs } from './rate-limit.ts'
 
 /** What an error body says, whatever its shape: providers wrap it in an object, a string, an array or `detail`. */
 export type Problem = { message?: string; type?: string; code?: string; param?: string }
@@ -212,11 +212,6 @@ export function retryAfterMs(headers: Readonly<Record<string, string>>): number 
   if (headers['retry-after'] === undefined) return exhaustedForMs(headers)
   const until = dateOf(headers['retry-after']) - (headers['date'] === undefined ? Date.now() : dateOf(headers['date']))
   return until > 0 ? until : undefined
-}
-
-/** An HTTP date (RFC 9110, IMF-fixdate) in milliseconds, NaN for anything else: Date.parse alone takes almost any words. */
-function dateOf(text = ''): number {
-  return /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text) ? Date.parse(text) : Number.NaN
 }
 
 function parsed(text: string): unknown {

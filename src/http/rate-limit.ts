@@ -29,14 +29,15 @@ const remainder = /^(\w+-ratelimit)-(?:remaining-([\w-]+)|([\w-]+)-remaining)$/
 
 /** Milliseconds until something of which nothing is left is there again; undefined where nothing is used up. */
 export function exhaustedForMs(headers: Readonly<Record<string, string>>): number | undefined {
-  const waits = Object.entries(headers).flatMap(([name, left]) => {
-    const [, prefix, before, behind] = (left === '0' && remainder.exec(name)) || []
-    if (prefix === undefined) return []
+  let longest: number | undefined
+  for (const name in headers) {
+    const [, prefix, before, behind] = (headers[name] === '0' && remainder.exec(name)) || []
+    if (prefix === undefined) continue
     const reset = headers[before === undefined ? `${prefix}-${behind}-reset` : `${prefix}-reset-${before}`]
     const ms = durationMs(reset) ?? untilMs(reset, headers['date'])
-    return ms !== undefined && ms > 0 ? [ms] : []
-  })
-  return waits.length === 0 ? undefined : Math.max(...waits)
+    if (ms !== undefined && ms > (longest ?? 0)) longest = ms
+  }
+  return longest
 }
 
 /** `6ms`, `1s`, `6m0s`, `2m59.56s`, `1h2m`, or plain seconds. */
@@ -50,6 +51,11 @@ function durationMs(text = ''): number | undefined {
 /** A time of RFC 3339 against the answer's own clock, or ours where it has none. */
 function untilMs(text = '', date: string | undefined): number | undefined {
   const until = /^\d{4}-\d{2}-\d{2}T[\d:.]+(?:Z|[+-]\d{2}:\d{2})$/.test(text) ? Date.parse(text) : Number.NaN
-  const ms = until - (date === undefined ? Date.now() : Date.parse(date))
+  const ms = until - (date === undefined ? Date.now() : dateOf(date))
   return Number.isFinite(ms) ? ms : undefined
+}
+
+/** An HTTP date (RFC 9110, IMF-fixdate) in milliseconds, NaN for anything else: Date.parse alone takes almost any words. */
+export function dateOf(text = ''): number {
+  return /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text) ? Date.parse(text) : Number.NaN
 }

@@ -76,23 +76,27 @@ export async function withRetry<T>(
   attempt: (number: number) => Promise<T>,
   { retries, budget, signal, clock, deadline, sendOnce = false }: RetryOptions,
 ): Promise<T> {
-  let waited = false
-  const outcome = await pRetry(attempt, {
-    retries,
-    // The waiting is done below, where the provider's own wish is known.
-    minTimeout: 0,
-    maxTimeout: 0,
-    shouldRetry: () => waited && !signal.aborted,
-    onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
-      waited = false
-      if (retriesLeft === 0 || !(error instanceof Fault) || !worthRepeating(error, attemptNumber, sendOnce)) return
-      const wait = waitMs(error, attemptNumber, clock.random)
-      if (clock.now() + wait >= deadline) return
-      // What never left has burdened nobody.
-      if (!neverSent.has(error.detail.cause ?? '') && budget?.take() === false) return
-      await clock.sleep(wait, signal)
-      waited = true
-    },
+  const outcome = await attempt(1).catch((first: unknown) => {
+    if (!(first instanceof Fault)) throw first
+    let waited = false
+    // What goes well at once, as nearly everything does, need not set up what repeats.
+    return pRetry((number) => (number === 1 ? Promise.reject(first) : attempt(number)), {
+      retries,
+      // The waiting is done below, where the provider's own wish is known.
+      minTimeout: 0,
+      maxTimeout: 0,
+      shouldRetry: () => waited && !signal.aborted,
+      onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
+        waited = false
+        if (retriesLeft === 0 || !(error instanceof Fault) || !worthRepeating(error, attemptNumber, sendOnce)) return
+        const wait = waitMs(error, attemptNumber, clock.random)
+        if (clock.now() + wait >= deadline) return
+        // What never left has burdened nobody.
+        if (!neverSent.has(error.detail.cause ?? '') && budget?.take() === false) return
+        await clock.sleep(wait, signal)
+        waited = true
+      },
+    })
   })
   budget?.reward()
   return outcome

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { systemClock } from '../clock.ts'
 import { Fault } from '../errors.ts'
 import type { HttpRequest, HttpResponse, Send } from './message.ts'
 import { brokenOff } from './problem.ts'
@@ -72,7 +73,7 @@ export function createRecorder(
   }
 
   return async (request, signal) => {
-    const startedMs = performance.now()
+    const startedMs = systemClock.now()
     const kept = recordedRequest(request)
     const name = nameFor(kept)
     const response = await send(request, signal)
@@ -80,7 +81,7 @@ export function createRecorder(
       request: kept,
       response: {
         status: response.status,
-        firstByteMs: Math.round(performance.now() - startedMs),
+        firstByteMs: Math.round(systemClock.now() - startedMs),
         headers: recordedHeaders(response.headers),
         chunks: [],
       },
@@ -94,10 +95,10 @@ async function* recorded(
   { request, response }: Exchange,
   keep: (exchange: Exchange) => void,
 ): AsyncGenerator<Uint8Array> {
-  let lastMs = performance.now()
+  let lastMs = systemClock.now()
   try {
     for await (const bytes of body) {
-      const nowMs = performance.now()
+      const nowMs = systemClock.now()
       const afterMs = Math.round(nowMs - lastMs)
       lastMs = nowMs
       response.chunks.push(chunkOf(bytes, afterMs))

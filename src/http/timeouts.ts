@@ -1,12 +1,15 @@
 import { type Clock, systemClock, type Timer } from '../clock.ts'
 import { Fault } from '../errors.ts'
+import { ending } from '../iteration.ts'
 import type { Send } from './message.ts'
+
+type TimeSource = Pick<Clock, 'now' | 'timer'>
 
 /**
  * Ends a request that has gone silent: before its first byte, or between two. Time in which nobody asks for bytes does
  * not count, so that a slow reader is not taken for a silent provider.
  */
-export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = systemClock): Send {
+export function withTimeouts(send: Send, clock: TimeSource = systemClock): Send {
   return async (request, signal) => {
     const { firstByteMs, idleMs } = request.limits
     const silence = new AbortController()
@@ -14,28 +17,45 @@ export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = s
     if (signal.aborted) passOn()
     signal.addEventListener('abort', passOn, { once: true })
     const startedMs = clock.now()
-    const firstByteBy = (limitMs: number) =>
-      clock.timer(limitMs - (clock.now() - startedMs), () =>
-        silence.abort(silent(`did not begin to answer within ${secondsOf(limitMs)}`, 'first_byte')),
-      )
-    let firstByte = firstByteBy(firstByteMs)
+    const alarm = createAlarm(clock)
     const release = () => {
-      firstByte.stop()
+      alarm.stop()
       signal.removeEventListener('abort', passOn)
     }
+    const expectBegin = (limitMs: number) => () =>
+      silence.abort(silent(`did not begin to answer within ${secondsOf(limitMs)}`, 'first_byte'))
     const onIdle = () =>
       silence.abort(silent(`fell silent for ${secondsOf(idleMs)} in the middle of its answer`, 'idle'))
+
     try {
+      alarm.set(firstByteMs, expectBegin(firstByteMs))
       const response = await send(request, silence.signal)
-      firstByte.stop()
+      const waitedMs = clock.now() - startedMs
       // A head is quickly sent: the patience lasts until there is a byte of the body, to which a late one leaves time.
-      const lateMs = clock.now() - startedMs + Math.min(idleMs, firstByteMs)
-      firstByte = firstByteBy(Math.max(firstByteMs, lateMs))
+      const patienceMs = Math.max(firstByteMs, waitedMs + Math.min(idleMs, firstByteMs))
+      alarm.set(patienceMs - waitedMs, expectBegin(patienceMs))
+      const chunks = response.body[Symbol.asyncIterator]()
+      let begun = false
+      const told = (next: IteratorResult<Uint8Array>) => {
+        alarm.pause()
+        begun = true
+        return next
+      }
+      const watched: AsyncIterator<Uint8Array> = {
+        next() {
+          if (begun) alarm.set(idleMs, onIdle)
+          return chunks.next().then(told)
+        },
+        return: (value) => chunks.return?.(value) ?? Promise.resolve({ done: true, value }),
+      }
       return {
         ...response,
         signal: silence.signal,
-        interrupt: (fault) => silence.abort(fault),
-        body: watched(response.body, firstByte, (onEnd) => clock.timer(idleMs, onEnd), { onIdle, release }),
+        interrupt(fault) {
+          release()
+          silence.abort(fault)
+        },
+        body: ending(watched, release),
       }
     } catch (error) {
       release()
@@ -51,29 +71,70 @@ export function withTimeouts(send: Send, clock: Pick<Clock, 'now' | 'timer'> = s
 export function withPatience<T>(
   values: AsyncIterator<T>,
   ms: number,
-  clock: Pick<Clock, 'timer'>,
+  clock: TimeSource,
   onLate: (fault: Fault) => void,
 ): AsyncIterator<T> {
-  let waiting = true
-  const patience = clock.timer(ms, () => (waiting ? onLate(lifeless(ms)) : patience.restart()))
-  return {
-    async next() {
-      waiting = true
-      patience.restart()
-      try {
-        const next = await values.next()
-        waiting = false
-        if (next.done) patience.stop()
-        return next
-      } catch (error) {
-        patience.stop()
-        throw error
-      }
+  const alarm = createAlarm(clock)
+  const onEnd = () => onLate(lifeless(ms))
+  const told = (next: IteratorResult<T>) => {
+    alarm.pause()
+    return next
+  }
+  const watched: AsyncIterator<T> = {
+    next() {
+      alarm.set(ms, onEnd)
+      return values.next().then(told)
     },
-    async return() {
-      patience.stop()
-      await values.return?.()
-      return { done: true, value: undefined }
+    return: (value) => values.return?.(value) ?? Promise.resolve({ done: true, value }),
+  }
+  return ending(watched, alarm.stop)
+}
+
+type Alarm = {
+  /** Rings after so many milliseconds, in the place of what was set before. */
+  set(ms: number, ring: () => void): void
+  /** Does not ring until it is set again. */
+  pause(): void
+  /** Ends for good. */
+  stop(): void
+}
+
+/**
+ * One timer for the times that are to be kept one after the other: while the next is not over before the timer is due, to
+ * set it costs a look at the clock.
+ */
+function createAlarm(clock: TimeSource): Alarm {
+  let endMs = Number.POSITIVE_INFINITY
+  let ring = () => {}
+  let timer: Timer | undefined
+  let stopped = false
+  let timerEndMs = Number.POSITIVE_INFINITY
+  const start = (nowMs: number) => {
+    timer?.stop()
+    timerEndMs = endMs
+    timer = clock.timer(endMs - nowMs, onTimer)
+  }
+  const onTimer = () => {
+    timer = undefined
+    timerEndMs = Number.POSITIVE_INFINITY
+    const nowMs = clock.now()
+    if (endMs <= nowMs) ring()
+    else if (endMs < Number.POSITIVE_INFINITY) start(nowMs)
+  }
+  return {
+    set(ms, onEnd) {
+      if (stopped) return
+      const nowMs = clock.now()
+      endMs = nowMs + ms
+      ring = onEnd
+      if (endMs < timerEndMs) start(nowMs)
+    },
+    pause() {
+      endMs = Number.POSITIVE_INFINITY
+    },
+    stop() {
+      stopped = true
+      timer?.stop()
     },
   }
 }
@@ -84,30 +145,6 @@ function lifeless(ms: number): Fault {
     cause: 'event_idle',
     retryable: true,
   })
-}
-
-async function* watched(
-  body: AsyncIterable<Uint8Array>,
-  firstByte: Timer,
-  newIdle: (onEnd: () => void) => Timer,
-  { onIdle, release }: { onIdle(): void; release(): void },
-): AsyncGenerator<Uint8Array> {
-  let waiting = true
-  let idle: Timer | undefined
-  try {
-    for await (const chunk of body) {
-      firstByte.stop()
-      waiting = false
-      yield chunk
-      waiting = true
-      // One timer, pushed back by each chunk: cheaper than one a chunk.
-      if (idle) idle.restart()
-      else idle = newIdle(() => (waiting ? onIdle() : idle?.restart()))
-    }
-  } finally {
-    idle?.stop()
-    release()
-  }
 }
 
 function silent(what: string, cause: string): Fault {

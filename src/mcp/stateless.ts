@@ -47,11 +47,12 @@ export function createStateless(info: ServerInfo, instructions: string, { listTo
   async function listen(...[, exchange]: Parameters<Method>): Promise<object> {
     const subscription = { _meta: { [`${prefix}subscriptionId`]: exchange.id } }
     exchange.notify('notifications/subscriptions/acknowledged', { ...subscription, notifications: {} })
+    const { signal, draining } = exchange
     await new Promise<void>((resolve) => {
-      for (const end of [exchange.signal, exchange.draining]) {
-        if (end.aborted) resolve()
-        end.addEventListener('abort', () => resolve(), { once: true })
-      }
+      if (signal.aborted || draining.aborted) return resolve()
+      signal.addEventListener('abort', () => resolve(), { once: true })
+      // The end of all outlives each: its listener goes with the request.
+      draining.addEventListener('abort', () => resolve(), { once: true, signal })
     })
     return subscription
   }

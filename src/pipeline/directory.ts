@@ -1,4 +1,4 @@
-import type { Event, ModelInfo, ModelsAsk } from '../gateway.ts'
+import type { Events, ModelInfo, ModelsAsk } from '../gateway.ts'
 import { nearest } from '../nearest.ts'
 
 /** Which models each provider has, as it last said. */
@@ -26,11 +26,13 @@ const maxWords = 32
 const decentName = /^[\w./:@+~-]{1,128}$/
 
 export function createDirectory(
-  ask: (ask: ModelsAsk, signal: AbortSignal) => AsyncIterable<Event>,
+  ask: (ask: ModelsAsk, signal: AbortSignal) => AsyncIterable<Events>,
   now: () => number,
 ): Directory {
   const known = new Map<string, { models: readonly ModelInfo[]; atMs: number }>()
   const silentSince = new Map<string, number>()
+  /** Lookups under way: calls that come meanwhile wait for the same one. */
+  const lookups = new Map<string, Promise<readonly ModelInfo[]>>()
 
   const fresh = (provider: string) => {
     const entry = known.get(provider)
@@ -38,13 +40,18 @@ export function createDirectory(
   }
   const fetch = async (provider: string, signal: AbortSignal, timeoutMs?: number): Promise<readonly ModelInfo[]> => {
     const models = new Map<string, ModelInfo>()
+    const until = timeoutMs === undefined ? undefined : now() + timeoutMs
     let after: string | undefined
     for (let page = 0; page < maxPages; page++) {
       let next: string | undefined
-      for await (const event of ask({ kind: 'models', provider, timeoutMs, after }, signal)) {
-        if (event.type === 'next-page') next = event.after
-        else if (event.type === 'model' && decentName.test(event.model.name) && models.size < maxModels) {
-          models.set(event.model.name, decent(event.model))
+      // All pages have one time in all.
+      const leftMs = until === undefined ? undefined : Math.max(1, until - now())
+      for await (const events of ask({ kind: 'models', provider, timeoutMs: leftMs, after }, signal)) {
+        for (const event of events) {
+          if (event.type === 'next-page') next = event.after
+          else if (event.type === 'model' && decentName.test(event.model.name) && models.size < maxModels) {
+            models.set(event.model.name, decent(event.model))
+          }
         }
       }
       // A page that leads back to itself would have no end.
@@ -57,20 +64,25 @@ export function createDirectory(
     return list
   }
 
+  /** It outlives the caller that began it, for a few seconds, because others may be waiting. */
+  const lookUp = (provider: string): Promise<readonly ModelInfo[]> => {
+    const lookup = fetch(provider, new AbortController().signal, maxLookupMs)
+      .catch(() => {
+        silentSince.set(provider, now())
+        return []
+      })
+      .finally(() => lookups.delete(provider))
+    lookups.set(provider, lookup)
+    return lookup
+  }
+
   /** For a caller that waits for something else: the list if it is there soon, or an empty one. */
   const listSoon = async (provider: string, signal: AbortSignal): Promise<readonly ModelInfo[]> => {
     const models = fresh(provider)
     if (models) return models
     const since = silentSince.get(provider)
     if (since !== undefined && now() - since < silentMs) return []
-    try {
-      return await fetch(provider, signal, maxLookupMs)
-    } catch (error) {
-      // A caller that has gone says nothing about the provider.
-      if (signal.aborted) throw error
-      silentSince.set(provider, now())
-      return []
-    }
+    return unlessAborted(lookups.get(provider) ?? lookUp(provider), signal)
   }
 
   return {
@@ -88,6 +100,16 @@ export function createDirectory(
       return models.some(({ name }) => name === model)
     },
   }
+}
+
+/** The value, or the signal's reason if that comes first. */
+function unlessAborted<T>(value: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    if (signal.aborted) return onAbort()
+    signal.addEventListener('abort', onAbort, { once: true })
+    value.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
 }
 
 /** The other words of a list are held to the same: short, visible, and few. */

@@ -1,6 +1,6 @@
 import { Fault, type FaultCode, type Met } from '../errors.ts'
-import type { EmbedAsk, Event, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
-import { visible } from '../http/problem.ts'
+import type { EmbedAsk, Event, Events, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
+import { quote, visible } from '../http/problem.ts'
 import { isObject, losesDigits, nestsDeeperThan } from '../json.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
@@ -29,7 +29,7 @@ export type Completion = {
 /** What the answer rests on: a page by its address, or a document by its title and the words that are cited. */
 type Citation = { url?: string; title?: string; text?: string }
 
-type Answering = { events: AsyncIterable<Event>; now: () => number; streaming: boolean }
+type Answering = { events: AsyncIterable<Events>; now: () => number; streaming: boolean }
 
 /** An answer as it comes; with `streaming`, each piece of its text is a step of progress. */
 export async function* formatCompletion({ events, now, streaming }: Answering): AsyncGenerator<Progress, ToolResult> {
@@ -51,59 +51,63 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
   let object: Record<string, unknown> | undefined
 
   try {
-    for await (const event of events) {
-      switch (event.type) {
-        case 'text-delta':
-          firstTokenMs ??= elapsed(startedMs, now)
-          texts.push(event.text)
-          if (streaming) yield { message: event.text }
-          break
-        case 'reasoning-delta':
-          firstTokenMs ??= elapsed(startedMs, now)
-          thoughts.push(event.text)
-          if (streaming) yield {}
-          break
-        case 'reasoning-block':
-          sealed.push(event.block)
-          break
-        case 'tool-call':
-          toolCalls.push(readToolCall(event, warnings))
-          break
-        case 'served':
-          served = event
-          break
-        case 'queued':
-          if (streaming) yield { place: event.place }
-          break
-        case 'response':
-          answeredAs = wordOf(event.model) ?? answeredAs
-          requestId = event.requestId ?? requestId
-          break
-        case 'usage':
-          usage = event.usage
-          break
-        case 'warning':
-          warnings.push(event.message)
-          break
-        case 'object':
-          object = event.value
-          break
-        case 'logprobs':
-          for (const token of event.tokens) logprobs.push(token)
-          break
-        case 'citation':
-          citations.push(readCitation(event))
-          break
-        case 'content':
-          media.push(blockOf(event.part))
-          break
-        case 'step':
-          firstTokenMs ??= elapsed(startedMs, now)
-          if (streaming) yield {}
-          break
-        case 'finish':
-          finish = event
-          break
+    for await (const together of events) {
+      for (const event of together) {
+        switch (event.type) {
+          case 'text-delta':
+            firstTokenMs ??= elapsed(startedMs, now)
+            texts.push(event.text)
+            if (streaming) yield { message: event.text }
+            break
+          case 'reasoning-delta':
+            firstTokenMs ??= elapsed(startedMs, now)
+            thoughts.push(event.text)
+            if (streaming) yield {}
+            break
+          case 'reasoning-block':
+            if (nestsDeeperThan(event.block, maxDepth))
+              warnings.push('a reasoning block was left out: it nests too deep')
+            else sealed.push(event.block)
+            break
+          case 'tool-call':
+            toolCalls.push(readToolCall(event, warnings))
+            break
+          case 'served':
+            served = event
+            break
+          case 'queued':
+            if (streaming) yield { place: event.place }
+            break
+          case 'response':
+            answeredAs = wordOf(event.model) ?? answeredAs
+            requestId = event.requestId ?? requestId
+            break
+          case 'usage':
+            usage = event.usage
+            break
+          case 'warning':
+            warnings.push(event.message)
+            break
+          case 'object':
+            object = event.value
+            break
+          case 'logprobs':
+            for (const token of event.tokens) logprobs.push(token)
+            break
+          case 'citation':
+            citations.push(readCitation(event))
+            break
+          case 'content':
+            media.push(blockOf(event.part))
+            break
+          case 'step':
+            firstTokenMs ??= elapsed(startedMs, now)
+            if (streaming) yield {}
+            break
+          case 'finish':
+            finish = event
+            break
+        }
       }
     }
     const text = texts.join('')
@@ -168,13 +172,13 @@ export function historyOf(met: readonly Met[] | undefined): Pick<ToolResult, '_m
 
 const maxWordChars = 256
 
-/** A name that the provider gives to something: bounded, because it is the provider's. */
+/** A name that the provider gives to something: one visible line of bounded length, because it is the provider's. */
 function wordOf(name: string | undefined): string | undefined {
-  return name?.slice(0, maxWordChars)
+  return name === undefined ? undefined : visible(name.slice(0, maxWordChars)) || undefined
 }
 
-/** What a model makes up must not nest deeper than a client can be expected to read. */
-const maxDepth = 128
+/** What a provider makes up must not nest deeper than a client can be expected to read. */
+export const maxDepth = 128
 
 function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: string[]) {
   const { id, name, argumentsText } = event
@@ -184,7 +188,7 @@ function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: st
       const call = { id, name, arguments: value as Record<string, unknown> }
       if (!losesDigits(argumentsText)) return call
       warnings.push(
-        `the arguments of the call to ${name} hold an integer beyond 2^53; it stands with all its digits in argumentsText`,
+        `the arguments of the call to ${quote(name)} hold an integer beyond 2^53; it stands with all its digits in argumentsText`,
       )
       return { ...call, argumentsText }
     }
@@ -192,7 +196,7 @@ function readToolCall(event: Extract<Event, { type: 'tool-call' }>, warnings: st
     // Told below: what the model wrote is handed on as it is.
   }
   warnings.push(
-    `the arguments of the call to ${name} are no JSON object; they stand in argumentsText as the model wrote them`,
+    `the arguments of the call to ${quote(name)} are no JSON object; they stand in argumentsText as the model wrote them`,
   )
   return { id, name, arguments: {}, argumentsText }
 }
@@ -202,20 +206,22 @@ export async function formatEmbedding(ask: EmbedAsk, { events, now }: Answering)
   const startedMs = now()
   const embeddings: (number[] | string)[] = []
   const warnings: string[] = []
-  let served = { provider: '', model: '' }
+  let served: Served = { type: 'served', provider: '', model: '', attempts: 0 }
   let answeredAs: string | undefined
   let usage: Usage | undefined
   try {
-    for await (const event of events) {
-      if (event.type === 'embedding') embeddings[event.index] = event.embedding
-      else if (event.type === 'served') served = event
-      else if (event.type === 'response') answeredAs = wordOf(event.model)
-      else if (event.type === 'usage') usage = event.usage
-      else if (event.type === 'warning') warnings.push(event.message)
+    for await (const together of events) {
+      for (const event of together) {
+        if (event.type === 'embedding') embeddings[event.index] = event.embedding
+        else if (event.type === 'served') served = event
+        else if (event.type === 'response') answeredAs = wordOf(event.model)
+        else if (event.type === 'usage') usage = event.usage
+        else if (event.type === 'warning') warnings.push(event.message)
+      }
     }
     const complete = ask.input.every((_, at) => embeddings[at] !== undefined)
     if (!complete)
-      throw new Fault('invalid_response', 'an embedding is missing from the answer', { cause: 'bad_json', ...served })
+      throw new Fault('invalid_response', 'an embedding is missing from the answer', { ...served, cause: 'bad_json' })
     const [first = []] = embeddings
     const dimensions = typeof first === 'string' ? Math.floor(Buffer.byteLength(first, 'base64') / 4) : first.length
     const model = answeredAs ?? served.model
@@ -229,7 +235,10 @@ export async function formatEmbedding(ask: EmbedAsk, { events, now }: Answering)
         embeddings,
         ...(usage ? { usage } : {}),
         ...(warnings.length > 0 ? { warnings } : {}),
+        attempts: served.attempts,
+        ...(served.substituted ? { substituted: served.substituted } : {}),
       },
+      ...historyOf(served.met),
     }
   } catch (error) {
     return formatFault(error, elapsed(startedMs, now))

@@ -8,8 +8,6 @@ export type Health = {
    * first. Throws `unavailable` for one that is asked for by itself and has been down for long.
    */
   order(routes: readonly Route[]): readonly Route[]
-  /** Whether a route stands back. */
-  isDown(route: Route): boolean
   succeeded(route: Route): void
   failed(route: Route, fault: Fault): void
 }
@@ -71,7 +69,6 @@ export function createHealth(now: () => number): Health {
       const down = routes.filter(rests).sort((left, right) => failedAt(left) - failedAt(right))
       return [...up, ...down]
     },
-    isDown: rests,
     succeeded(route) {
       states.delete(keyOf(route))
     },
@@ -90,6 +87,8 @@ export function createHealth(now: () => number): Health {
 
 /** What a fault says of the route: that it is down or failing, how many milliseconds it wants to be left alone, or nothing. */
 function meaningOf({ code, detail }: Fault): 'down' | 'failing' | 'nothing' | number {
+  // Nobody has been asked.
+  if (detail.attempts === 0) return 'nothing'
   switch (code) {
     case 'timeout':
       return detail.cause === 'deadline' ? 'nothing' : 'down'

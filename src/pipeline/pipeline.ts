@@ -1,10 +1,10 @@
 import type { Clock } from '../clock.ts'
-import { Fault, type Met } from '../errors.ts'
-import type { Ask, Part, Substituted } from '../gateway.ts'
-import type { Call, Handle } from '../handle.ts'
+import { Fault, type FaultCode, type Met } from '../errors.ts'
+import type { Ask, Events, Part, Substituted } from '../gateway.ts'
+import type { Handle } from '../handle.ts'
 import type { Directory } from './directory.ts'
 import { createHealth } from './health.ts'
-import type { Route, Router } from './router.ts'
+import { assertUsable, type Route, type Router } from './router.ts'
 import type { Translate } from './translator.ts'
 
 /** Calls at once, each with a socket of its own; beyond, the system's own limits are near. */
@@ -28,65 +28,74 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
     active += counted
     try {
       const found = await router.route(ask, call.signal)
-      yield* isAboutModel(ask) ? tryInTurn(ask, found, call) : tryRoute(ask, found[0] as Route, call)
+      const { signal, streaming, deadline = Number.POSITIVE_INFINITY } = call
+      const attempted = { signal, streaming, deadline }
+      if (!isAboutModel(ask)) {
+        const [only] = found as readonly [Route]
+        assertUsable(only.provider)
+        return yield* translate(ask, only, attempted)
+      }
+
+      // What cannot be called is told as a fault only where there is nothing else.
+      const usable = found.filter(({ provider }) => provider.problem === undefined)
+      const routes = health.order(usable.length > 0 ? usable : found)
+      const failed = new Map<string, FaultCode>()
+      const met: Met[] = []
+      for (const [at, route] of routes.entries()) {
+        const routedMs = clock.now()
+        let delivered = false
+        try {
+          assertUsable(route.provider)
+          assertTakes(ask, route, directory)
+          for await (const events of translate(ask, route, attempted)) {
+            const begins: boolean = !delivered && events.some(({ type }) => type === 'served')
+            if (begins) router.observe(route, clock.now() - routedMs)
+            delivered ||= begins
+            yield begins ? withHistory(events, met, passedOver(found, route, failed)) : events
+          }
+          health.succeeded(route)
+          return
+        } catch (error) {
+          if (!(error instanceof Fault)) throw error
+          health.failed(route, error)
+          met.push(...(error.detail.met ?? []))
+          const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
+          if (at === routes.length - 1 || delivered || signal.aborted || isFinal) {
+            const detail = { ...error.detail, attempts: met.length, ...(met.length > 0 ? { met } : {}) }
+            const hint = await hintOf(error, route, signal)
+            throw new Fault(
+              error.code,
+              hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint,
+              detail,
+            )
+          }
+          failed.set(nameOf(route), error.code)
+        }
+      }
     } finally {
       active -= counted
     }
   }
 
-  function tryRoute(ask: Ask, route: Route, { signal, streaming, deadline = Number.POSITIVE_INFINITY }: Call) {
-    return translate(ask, route, { signal, streaming, deadline })
-  }
-
-  async function* tryInTurn(ask: Ask, found: readonly Route[], call: Call) {
-    const routes = health.order(found)
-    const substituted: Substituted[] = found.filter((route) => routes.length > 1 && health.isDown(route)).map(stoodBack)
-    const met: Met[] = []
-    for (const [at, route] of routes.entries()) {
-      const routedMs = clock.now()
-      let delivered = false
-      try {
-        assertTakes(ask, route, directory)
-        for await (const event of tryRoute(ask, route, call)) {
-          if (event.type === 'served') {
-            router.observe(route, clock.now() - routedMs)
-            delivered = true
-            const others = substituted.filter(({ model }) => model !== nameOf(route))
-            yield {
-              ...event,
-              attempts: event.attempts + met.length,
-              ...(met.length > 0 ? { met: [...met, ...(event.met ?? [])] } : {}),
-              ...(others.length > 0 ? { substituted: others } : {}),
-            }
-          } else yield event
-        }
-        health.succeeded(route)
-        return
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error
-        health.failed(route, error)
-        met.push(...(error.detail.met ?? []))
-        const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
-        if (at < routes.length - 1 && !delivered && !call.signal.aborted && !isFinal) {
-          const known = substituted.find(({ model }) => model === nameOf(route))
-          if (known) known.code = error.code
-          else substituted.push({ model: nameOf(route), code: error.code })
-          continue
-        }
-        const hint = isUnknownModel(error) ? await hintOf(route, call.signal) : ''
-        throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, {
-          ...error.detail,
-          attempts: met.length,
-          ...(met.length > 0 ? { met } : {}),
-        })
-      }
-    }
-  }
-
-  async function hintOf({ provider, target }: Route, signal: AbortSignal): Promise<string> {
+  /** What to ask for instead of a model that is not there. */
+  async function hintOf(fault: Fault, { provider, target }: Route, signal: AbortSignal): Promise<string> {
+    if (!isUnknownModel(fault)) return ''
     const alike = await directory.like(provider.name, target.model, signal).catch(() => [])
     return alike.length > 0 ? `; the nearest names there are ${alike.join(', ')}` : ''
   }
+}
+
+/** What befell the call at other routes is told with who serves it at last. */
+function withHistory(events: Events, met: readonly Met[], substituted: readonly Substituted[]): Events {
+  return events.map((event) => {
+    if (event.type !== 'served') return event
+    return {
+      ...event,
+      attempts: event.attempts + met.length,
+      ...(met.length > 0 ? { met: [...met, ...(event.met ?? [])] } : {}),
+      ...(substituted.length > 0 ? { substituted } : {}),
+    }
+  })
 }
 
 /** Other asks are about the provider itself, and have one way to go. */
@@ -98,8 +107,14 @@ function nameOf({ target }: Route): string {
   return `${target.provider}/${target.model}`
 }
 
-function stoodBack(route: Route): Substituted {
-  return { model: nameOf(route), code: 'unavailable' }
+/** Who would have come before the one that serves and did not answer: of those not even tried, most have stood back. */
+function passedOver(found: readonly Route[], served: Route, failed: ReadonlyMap<string, FaultCode>): Substituted[] {
+  const untried = found
+    .slice(0, found.indexOf(served))
+    .map((route): [string, FaultCode] => [nameOf(route), route.provider.problem ? 'configuration' : 'unavailable'])
+  const codes = new Map([...untried, ...failed])
+  codes.delete(nameOf(served))
+  return [...codes].map(([model, code]) => ({ model, code }))
 }
 
 /** Content that the model is known not to take is refused before anything is sent; what is not known is tried. */

@@ -1,6 +1,7 @@
 // Loaded when a call brings a schema: zod's reader of JSON Schema is not part of the smaller zod that all else uses.
-import { fromJSONSchema } from 'zod'
-import { nestsDeeperThan } from '../json.ts'
+import { fromJSONSchema, type z } from 'zod'
+import { quote } from '../http/problem.ts'
+import { losesDigits, nestsDeeperThan } from '../json.ts'
 
 const maxDepth = 128
 
@@ -16,39 +17,43 @@ const literal = new Set(['enum', 'const', 'default', 'examples'])
 /** Keywords under which a schema that says less takes fewer values, or other ones. */
 const inverting = new Set(['not', 'oneOf', 'if'])
 
-export type Reading = { value: unknown; warning?: string } | { problem: string }
+export type Reading = { value: unknown; warnings: readonly string[] } | { problem: string }
 
 /** Parses a text as JSON and holds it against the caller's own JSON Schema. */
 export function readAgainst(schema: Record<string, unknown>, text: string): Reading {
+  const bare = unfenced(text)
   let value: unknown
   try {
-    value = JSON.parse(unfenced(text))
+    value = JSON.parse(bare)
   } catch {
     return { problem: 'it is not JSON' }
   }
   if (nestsDeeperThan(value, maxDepth)) return { problem: `it nests deeper than ${maxDepth} levels` }
+  const warnings = losesDigits(bare)
+    ? ['object holds an integer beyond 2^53; it stands with all its digits in text']
+    : []
   try {
     const checked = fromJSONSchema(explicit(schema) as Parameters<typeof fromJSONSchema>[0]).safeParse(value)
-    if (checked.success)
-      return holdsPattern(schema)
-        ? { value, warning: 'responseSchema holds patterns, which the gateway cannot check' }
-        : { value }
-    const [issue] = checked.error.issues
-    return { problem: `${issue?.path.join('.') || 'the value'}: ${issue?.message ?? 'does not fit'}` }
+    if (!checked.success) return { problem: sentenceOf(checked.error) }
+    if (holdsPattern(schema)) warnings.push('responseSchema holds patterns, which the gateway cannot check')
   } catch {
-    return {
-      value,
-      warning: 'responseSchema uses keywords that the gateway cannot check; object was parsed but not validated',
-    }
+    warnings.push('responseSchema uses keywords that the gateway cannot check; object was parsed but not validated')
   }
+  return { value, warnings }
 }
 
 /** What keeps a value from fitting a schema of ours, in words; undefined if it fits. */
 export function checkArguments(schema: object, value: unknown): string | undefined {
   const closed = { ...schema, additionalProperties: false }
-  const checked = fromJSONSchema(closed as Parameters<typeof fromJSONSchema>[0]).safeParse(value)
-  const [issue] = checked.error?.issues ?? []
-  return issue ? `${issue.path.join('.') || 'the value'}: ${issue.message}` : undefined
+  const { error } = fromJSONSchema(closed as Parameters<typeof fromJSONSchema>[0]).safeParse(value)
+  return error && sentenceOf(error)
+}
+
+/** The first thing that is wrong. Names of members stand in it, which may be many and of any kind. */
+function sentenceOf({ issues: [issue] }: z.ZodError): string {
+  const isFraction = issue?.code === 'not_multiple_of' && issue.divisor === 1
+  const what = isFraction ? 'must be an integer' : (issue?.message ?? 'does not fit')
+  return quote(`${issue?.path.join('.') || 'the value'}: ${what}`)
 }
 
 /** Says what a schema means where zod only looks at what it says: objects by their keywords, members that are required. */
@@ -72,12 +77,21 @@ function explicit(schema: unknown): unknown {
         .filter(left)
         .map(([keyword, inner]) => [keyword, explicitUnder(keyword, inner)]),
     ),
+    ...integersOfAnySize(rest),
     ...(values === undefined ? {} : { enum: values }),
     ...(value === undefined ? {} : { const: value }),
     ...(isObject && rest['type'] === undefined ? { type: 'object' } : {}),
     ...(isObject ? { properties: explicitMembers(members) } : {}),
     ...(names.length > 0 ? { required: names } : {}),
   }
+}
+
+/** zod's integers end at 2^53, and those of JSON Schema nowhere. */
+function integersOfAnySize({ type, multipleOf = 1 }: Record<string, unknown>): object {
+  const types = [type].flat()
+  if (!types.includes('integer') || types.includes('number') || !Number.isInteger(multipleOf)) return {}
+  const numbers = types.map((one) => (one === 'integer' ? 'number' : one))
+  return { type: Array.isArray(type) ? numbers : 'number', multipleOf }
 }
 
 /** Whether a pattern stands anywhere in the schema as a keyword. */

@@ -29,11 +29,16 @@ const latencyWeight = 0.3
 export function createRouter(config: Config, directory: Directory, random: () => number): Router {
   const turns = new Map<string, number>()
   const latencies = new Map<string, number>()
+  /** Other names are the caller's to choose, and have no end. */
+  const compared = new Set(
+    [...config.routes.values()].flatMap(({ strategy, targets }) =>
+      strategy === 'least-latency' ? targets.map(({ model }) => model) : [],
+    ),
+  )
   const providers = [...config.providers.values()]
   const defaults = config.defaultProviders.flatMap((name) => config.providers.get(name) ?? [])
 
   const routeTo = (provider: ProviderConfig, model: string): Route => {
-    if (provider.problem) throw new Fault('configuration', provider.problem, { provider: provider.name })
     const { name, baseUrl, headers, apiVersion, deployments } = provider
     const further = { ...(apiVersion ? { apiVersion } : {}), ...(deployments ? { deployments } : {}) }
     return { provider, target: { provider: name, model, baseUrl, headers, ...further } }
@@ -79,19 +84,16 @@ export function createRouter(config: Config, directory: Directory, random: () =>
     return defaults.map((provider) => routeTo(provider, name))
   }
 
+  const located = async (model: string, signal: AbortSignal): Promise<readonly Route[]> => {
+    const exact = qualified(model)
+    return exact ? [exact] : bare(model, signal)
+  }
+
   const named = async (name: string, signal: AbortSignal): Promise<readonly Route[]> => {
     const alias = config.routes.get(name)
-    const models = alias ? order(name, alias).map(({ model }) => model) : [name]
-    const found = await Promise.allSettled(
-      models.map(async (model) => {
-        const exact = qualified(model)
-        return exact ? [exact] : bare(model, signal)
-      }),
-    )
-    const routes = found.flatMap((result) => (result.status === 'fulfilled' ? result.value : []))
-    if (routes.length > 0) return alias ? routes.map((route) => ({ ...route, failoverOn: alias.failoverOn })) : routes
-    // A target that cannot be called is passed over while there is another.
-    throw found.find((result) => result.status === 'rejected')?.reason
+    if (!alias) return located(name, signal)
+    const found = await Promise.all(order(name, alias).map(({ model }) => located(model, signal)))
+    return found.flat().map((route) => ({ ...route, failoverOn: alias.failoverOn }))
   }
 
   /** The first model of a default provider that can do what is asked. */
@@ -112,7 +114,7 @@ export function createRouter(config: Config, directory: Directory, random: () =>
   const firstListing = async (signal: AbortSignal): Promise<[ProviderConfig, readonly ModelInfo[]]> => {
     for (const [at, provider] of defaults.entries()) {
       try {
-        routeTo(provider, '')
+        assertUsable(provider)
         return [provider, provider.defaultModel ? [] : await directory.list(provider.name, signal)]
       } catch (error) {
         if (at === defaults.length - 1 || signal.aborted) throw error
@@ -138,10 +140,15 @@ export function createRouter(config: Config, directory: Directory, random: () =>
     observe({ target }, ms) {
       for (const name of [`${target.provider}/${target.model}`, target.model]) {
         const before = latencies.get(name)
-        latencies.set(name, before === undefined ? ms : before + latencyWeight * (ms - before))
+        if (compared.has(name)) latencies.set(name, before === undefined ? ms : before + latencyWeight * (ms - before))
       }
     },
   }
+}
+
+/** A provider that cannot be called is a route like others, which fails when it is tried. */
+export function assertUsable({ name, problem }: ProviderConfig): void {
+  if (problem) throw new Fault('configuration', problem, { provider: name })
 }
 
 export function unknownProvider(name: string, config: Config): Fault {

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { Fault, type FaultDetail, type Met } from '../errors.ts'
-import type { Ask, Event } from '../gateway.ts'
+import type { Ask, Event, Events } from '../gateway.ts'
 import { readErrorText } from '../http/body.ts'
 import type { HttpRequest, Send } from '../http/message.ts'
 import { createPace } from '../http/rate-limit.ts'
@@ -20,7 +20,7 @@ export type Attempted = {
 }
 
 /** Answers an ask at one route. What fails before anything was delivered is tried again. */
-export type Translate = (ask: Ask, route: Route, attempted: Attempted) => AsyncGenerator<Event>
+export type Translate = (ask: Ask, route: Route, attempted: Attempted) => AsyncGenerator<Events>
 
 /** Events that show nothing to the caller yet. */
 const preliminary = new Set<Event['type']>(['response', 'warning', 'usage'])
@@ -38,10 +38,10 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
   }
 
   /**
-   * One attempt: its events up to the first that commits, and the rest still to come. A caller that sees the answer while
-   * it comes is committed by the first event that shows something, any other by the last.
+   * One attempt: its events up to the first that commits, and the rest if there may be more. A caller that sees the
+   * answer while it comes is committed by the first event that shows something, any other by the last.
    */
-  const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, attempted: Attempted) => {
+  const attempt = async (ask: Ask, route: Route, encoded: EncodedRequest, attempted: Attempted): Promise<Begun> => {
     const response = await send(await requestFor(ask, route, encoded, secrets), attempted.signal)
     pace.learn(route.provider.name, response.headers)
     if (response.status !== 200) {
@@ -51,15 +51,14 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     const decode = (encoded.decode as Operation<Ask>['decode'] | undefined) ?? operationOf(ask, route).decode
     const decoded = decode(response, ask)[Symbol.asyncIterator]()
     const { idleMs } = route.provider.limits
-    const events = withPatience(decoded, 10 * idleMs, clock, (fault) => response.interrupt?.(fault))
+    const rest = withPatience(decoded, 10 * idleMs, clock, (fault) => response.interrupt?.(fault))
     const first: Event[] = encoded.warnings.map((message) => ({ type: 'warning', message }))
     try {
-      for (;;) {
-        const next = await events.next()
-        if (next.done) return { first, events }
-        first.push(next.value)
-        if (attempted.streaming && !preliminary.has(next.value.type)) return { first, events }
+      for (let next = await rest.next(); !next.done; next = await rest.next()) {
+        for (const event of next.value) first.push(event)
+        if (attempted.streaming && !next.value.every(({ type }) => preliminary.has(type))) return { first, rest }
       }
+      return { first }
     } catch (error) {
       throw error instanceof Fault ? withDetail(error, { partialText: textOf(first), requestId: idOf(first) }) : error
     }
@@ -70,40 +69,35 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     const met: Met[] = []
     let requestId: string | undefined
 
-    const counted = async (encoded: EncodedRequest) => {
-      const restMs = pace.restMs(provider.name)
-      if (restMs > 0) await clock.sleep(restMs, attempted.signal)
-      const startedMs = clock.now()
-      try {
-        return await attempt(ask, route, encoded, attempted)
-      } catch (error) {
-        if (error instanceof Fault) met.push(metBy(error, target, clock.now() - startedMs))
-        throw error
-      }
-    }
     /**
      * An attempt, and one more for each refusal that says what to mend: a key whose file has been replaced since it was
      * read, once, and each parameter that this model does not take, which is not sent to it again.
      */
-    const mended = async (encoded: EncodedRequest) => {
+    const mended = async (encoded: EncodedRequest): Promise<Begun> => {
       let reread = false
       for (;;) {
         const sent = lessons.apply(route, encoded, ask)
+        const generation = secrets.generation(provider.name)
+        const restMs = pace.restMs(provider.name)
+        if (restMs > 0) await clock.sleep(restMs, attempted.signal)
+        const startedMs = clock.now()
         try {
-          return await counted(sent)
+          return await attempt(ask, route, sent, attempted)
         } catch (error) {
           if (!(error instanceof Fault)) throw error
+          met.push(metBy(error, target, clock.now() - startedMs))
           const keyRefused = error.code === 'authentication' || error.detail.cause === 'key_file'
-          const rotated: boolean = keyRefused && !reread && secrets.reread(provider.name)
+          const rotated: boolean = keyRefused && !reread && secrets.reread(provider.name, generation)
           if (!rotated && !lessons.learn(route, error, sent, ask)) throw error
           reread ||= rotated
         }
       }
     }
 
+    let rest: AsyncIterator<Events> | undefined
     try {
       const encoded = await operationOf(ask, route).encode(ask, target)
-      const { first, events } = await withRetry(() => mended(encoded), {
+      const begun = await withRetry(() => mended(encoded), {
         retries: provider.maxRetries,
         budget: budgetOf(provider.name),
         signal: attempted.signal,
@@ -111,24 +105,18 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
         deadline: attempted.deadline,
         sendOnce: isSentOnce(ask, route),
       })
-      let ended = false
+      rest = begun.rest
+      requestId = idOf(begun.first)
+      const { provider: name, model } = target
+      const attempts = met.length + 1
+      yield [{ type: 'served', provider: name, model, attempts, ...(met.length > 0 ? { met } : {}) }, ...begun.first]
       try {
-        const history = met.length > 0 ? { met } : {}
-        yield { type: 'served', provider: target.provider, model: target.model, attempts: met.length + 1, ...history }
-        requestId = idOf(first)
-        yield* first
-        for (;;) {
-          const next = await events.next()
-          if (next.done) break
-          yield next.value
-        }
-        ended = true
+        for (let next = await rest?.next(); next && !next.done; next = await rest?.next()) yield next.value
+        rest = undefined
       } catch (error) {
         // Nothing can be taken back any more.
         if (error instanceof Fault) met.push(metBy(error, target, 0))
         throw error
-      } finally {
-        if (!ended) await events.return?.()
       }
     } catch (error) {
       if (!(error instanceof Fault)) throw error
@@ -139,9 +127,14 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
         attempts: met.length,
         ...(met.length > 0 ? { met } : {}),
       })
+    } finally {
+      await rest?.return?.()
     }
   }
 }
+
+/** The events of an attempt up to the one that commits, and how to come by the others. */
+type Begun = { first: Events; rest?: AsyncIterator<Events> }
 
 function metBy({ code, detail: { cause, status } }: Fault, { provider, model }: Target, elapsedMs: number): Met {
   return { provider, model, code, cause, status, elapsedMs: Math.round(elapsedMs) }
@@ -193,12 +186,12 @@ async function requestFor(ask: Ask, route: Route, encoded: EncodedRequest, secre
   return {
     method: encoded.method,
     url: encoded.url,
-    headers: {
-      ...lowerCased(encoded.headers),
-      ...(encoded.json ? { 'content-type': 'application/json' } : {}),
-      ...(key === undefined ? {} : lowerCased(await preset.dialect.authorize(key))),
-      ...lowerCased(headers),
-    },
+    headers: lowerCased(
+      encoded.headers,
+      encoded.json && { 'content-type': 'application/json' },
+      key === undefined ? undefined : await preset.dialect.authorize(key),
+      headers,
+    ),
     ...(encoded.json ? { body: JSON.stringify(encoded.json) } : encoded.bytes ? { body: encoded.bytes } : {}),
     limits: { firstByteMs: ask.kind === 'models' ? Math.min(patientMs, maxListMs) : patientMs, idleMs: limits.idleMs },
     once: isSentOnce(ask, route),
@@ -206,6 +199,8 @@ async function requestFor(ask: Ask, route: Route, encoded: EncodedRequest, secre
 }
 
 /** Names of headers have no case: one that a plugin or the configuration sets replaces ours however it is spelled. */
-function lowerCased(headers: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+function lowerCased(...all: (Readonly<Record<string, string>> | undefined)[]): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const some of all) for (const name in some) headers[name.toLowerCase()] = some[name] as string
+  return headers
 }

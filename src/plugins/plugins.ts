@@ -1,6 +1,6 @@
 import type { Config, PluginSource, ProviderConfig } from '../config.ts'
 import { Fault } from '../errors.ts'
-import type { Ask, Event, Part } from '../gateway.ts'
+import type { Ask, Event, Events, Part } from '../gateway.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { quote } from '../http/problem.ts'
 import type { Logger } from '../log.ts'
@@ -106,7 +106,7 @@ function dialectOf(thread: Thread, { operations, tools }: z.infer<Shapes['descri
 }
 
 /** Events that stop at once when the call is interrupted, even where the thread hangs. */
-function abandonable(events: AsyncGenerator<Event>, signal: AbortSignal): AsyncIterable<Event> {
+function abandonable(events: AsyncGenerator<Events>, signal: AbortSignal): AsyncIterable<Events> {
   const abandoned = Promise.withResolvers<never>()
   abandoned.promise.catch(() => {})
   const abandon = () => {
@@ -116,7 +116,7 @@ function abandonable(events: AsyncGenerator<Event>, signal: AbortSignal): AsyncI
   if (signal.aborted) abandon()
   else signal.addEventListener('abort', abandon, { once: true })
   const over = () => signal.removeEventListener('abort', abandon)
-  const iterator: AsyncIterator<Event> = {
+  const iterator: AsyncIterator<Events> = {
     async next() {
       try {
         const next = await Promise.race([events.next(), abandoned.promise])
@@ -138,25 +138,33 @@ function abandonable(events: AsyncGenerator<Event>, signal: AbortSignal): AsyncI
   return { [Symbol.asyncIterator]: () => iterator }
 }
 
-async function* decode(thread: Thread, response: HttpResponse, asked: Ask, shapes: Shapes): AsyncGenerator<Event> {
+async function* decode(thread: Thread, response: HttpResponse, asked: Ask, shapes: Shapes): AsyncGenerator<Events> {
   const { status, headers } = response
   const chunks = response.body[Symbol.asyncIterator]()
-  const stream = thread.open(chunks)
+  let begun = false
+  const stream = thread.open({
+    next() {
+      begun = true
+      return chunks.next()
+    },
+  })
   let finished = asked.kind !== 'chat' && asked.kind !== 'text'
   try {
     await stream.ask('open', { status, headers }, plain(asked))
     for (let next = await stream.ask('next'); next !== undefined; next = await stream.ask('next')) {
       const event = checked(shapes.event, next) as Event
       finished ||= event.type === 'finish'
-      yield event
+      yield [event]
     }
     if (!finished) throw new Fault('truncated', 'the answer ended before it was finished', { retryable: true })
   } catch (error) {
     throw contained(error, shapes)
   } finally {
     stream.close()
+    // What was never begun cannot be ended: the connection is closed, once whoever reads has heard how it ended.
+    if (!begun) setImmediate(() => response.interrupt?.(new Fault('invalid_response', 'nobody reads the answer')))
     // Not waited for: the thread may have ended over a chunk that the provider has not sent yet.
-    chunks.return?.().catch(() => {})
+    else chunks.return?.().catch(() => {})
   }
 }
 

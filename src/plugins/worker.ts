@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { Fault } from '../errors.ts'
 import type { Ask, Event } from '../gateway.ts'
 import type { HttpResponse } from '../http/message.ts'
-import type { Operation, Provider, Target } from '../provider.ts'
+import type { Operation as AnyOperation, EncodedRequest, Operations, Provider, Target } from '../provider.ts'
 import { createPeer, type Port } from './peer.ts'
 
 /** `source` is what the digest was taken of, so that the file cannot change between the check and the loading. */
@@ -29,16 +29,20 @@ registerHooks({
     asked === url ? { format: 'module', source, shortCircuit: true } : next(asked, context),
 })
 
-const { provider } = (await import(url)) as { provider?: Provider }
+/** As a plugin writes it: events come one by one. */
+type Operation = AnyOperation<Ask, EncodedRequest, Event>
+type Authored = Pick<Provider, 'authorize' | 'fault'> & Operations<EncodedRequest, Event>
+
+const { provider } = (await import(url)) as { provider?: Authored }
 if (typeof provider?.authorize !== 'function' || typeof provider.fault !== 'function') {
   throw new Error('it exports no provider: a constant of that name with authorize, fault and its operations')
 }
 
 const { tools = {} } = provider
-const operationOf = (kind: Ask['kind'], name = ''): Operation<Ask> => {
+const operationOf = (kind: Ask['kind'], name = ''): Operation => {
   const operation = kind === 'tool' ? tools[name] : provider[kind]
   if (!operation) throw new Fault('invalid_request', `it does not offer ${name || kind}`)
-  return operation as Operation<Ask>
+  return operation as Operation
 }
 const operationFor = (ask: Ask) => operationOf(ask.kind, ask.kind === 'tool' ? ask.name : undefined)
 

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
+import { type Event, type Events, type FinishReason, gathered, type Usage } from '../gateway.ts'
 import { readJson, tellWhole, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, quote, readProblem, requestIdOf } from '../http/problem.ts'
@@ -17,7 +17,7 @@ type Block = { type: string; id: string; name: string; pieces: string[]; signatu
  * The answer of /v1/messages: a stream of named events that ends with `message_stop`, or a whole message from a server
  * that does not stream. Blocks are told apart by index; servers have been seen to leave out a block's end, or to give calls one index.
  */
-export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Event> {
+export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Events> {
   const { headers } = response
   const blocks: Block[] = []
   const byIndex = new Map<number, Block>()
@@ -131,31 +131,37 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
     }
   }
 
+  function* readWhole(message: Json): Generator<Event> {
+    yield* begin(message)
+    const { content } = message
+    for (const [index, block] of (Array.isArray(content) ? content : []).entries()) yield* open(index, block)
+  }
+
   const { whole, body } = await tellWhole(response)
   if (whole) {
     const message = await readJson({ ...response, body }, parseKeepingDigits)
     if (!isObject(message) || message['type'] === 'error' || message['error']) {
       throw faultOfProblem(readProblem(message), headers)
     }
-    yield* begin(message)
-    const { content } = message
-    for (const [index, block] of (Array.isArray(content) ? content : []).entries()) yield* open(index, block)
+    yield* gathered(readWhole(message))
     end(message)
     stopped = stopReason !== undefined
   } else {
     for await (const events of readEvents(body, isStop)) {
-      for (const event of joined(readAll(events))) yield event
+      yield* gathered(readAll(events))
       if (stopped) break
     }
   }
   if (!stopped) {
     throw unfinishedAnswer(!whole || blocks.length > 0)
   }
-  yield* finished(blocks)
-  yield* explained(stopDetails)
-  yield* citations.all()
-  if (Object.keys(counts).length > 0) yield { type: 'usage', usage: usageOf(counts) }
-  yield { type: 'finish', reason: finishReasonOf(stopReason, blocks), raw: stopReason }
+  yield [
+    ...finished(blocks),
+    ...explained(stopDetails),
+    ...citations.all(),
+    ...(Object.keys(counts).length > 0 ? [{ type: 'usage' as const, usage: usageOf(counts) }] : []),
+    { type: 'finish', reason: finishReasonOf(stopReason, blocks), raw: stopReason },
+  ]
 }
 
 /** What can only be told once a block is whole: thoughts, in the order in which they were sealed, and calls of tools. */

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { ChatAsk, Event } from '../gateway.ts'
+import type { ChatAsk, Events, ModelInfo } from '../gateway.ts'
 import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, faultOfStatus, readProblem } from '../http/problem.ts'
@@ -192,29 +192,35 @@ function encodeChoice(
   return { field: encodeToolChoice(toolChoice), warnings: [] }
 }
 
-async function* decodeModels(response: HttpResponse): AsyncGenerator<Event> {
+async function* decodeModels(response: HttpResponse): AsyncGenerator<Events> {
   const body = await readJson(response)
   const { data, error, has_more, last_id } = isObject(body) ? body : ({} as Json)
   if (error) throw faultOfProblem(readProblem(body), response.headers)
   if (!Array.isArray(data))
     throw new Fault('invalid_response', 'the answer is not a list of models', { cause: 'bad_json' })
-  for (const item of data) {
-    if (!isObject(item) || typeof item['id'] !== 'string') continue
-    const created = Date.parse(String(item['created_at']))
-    const contextWindow = countOf(item['max_input_tokens'])
-    const capabilities = capabilitiesOf(item['capabilities'])
-    yield {
-      type: 'model',
-      model: {
-        name: item['id'],
-        ownedBy: 'anthropic',
-        ...(Number.isFinite(created) ? { created: created / 1000 } : {}),
-        ...(contextWindow === undefined ? {} : { contextWindow }),
-        ...(capabilities ? { capabilities } : {}),
-      },
-    }
+  const isMore = has_more === true && typeof last_id === 'string'
+  yield [
+    ...data.flatMap((item) => {
+      const model = isObject(item) ? readModel(item) : undefined
+      return model ? [{ type: 'model' as const, model }] : []
+    }),
+    ...(isMore ? [{ type: 'next-page' as const, after: last_id }] : []),
+  ]
+}
+
+function readModel(item: Json): ModelInfo | undefined {
+  const { id, created_at, max_input_tokens } = item
+  if (typeof id !== 'string') return undefined
+  const created = Date.parse(String(created_at))
+  const contextWindow = countOf(max_input_tokens)
+  const capabilities = capabilitiesOf(item['capabilities'])
+  return {
+    name: id,
+    ownedBy: 'anthropic',
+    ...(Number.isFinite(created) ? { created: created / 1000 } : {}),
+    ...(contextWindow === undefined ? {} : { contextWindow }),
+    ...(capabilities ? { capabilities } : {}),
   }
-  if (has_more === true && typeof last_id === 'string') yield { type: 'next-page', after: last_id }
 }
 
 /** What the model can do, by the words that other dialects use where there are such; undefined if it is not told. */

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { Ask, ChatAsk, Event, ModelInfo } from '../gateway.ts'
+import type { Ask, ChatAsk, Events, ModelInfo } from '../gateway.ts'
 import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, faultOfStatus, readProblem } from '../http/problem.ts'
@@ -51,7 +51,7 @@ function withPlainChoice(ask: ChatAsk): ChatAsk {
 }
 
 /** What goes wrong once the answer has begun, or in a 200 that is an error, is told in the same words. */
-async function* withExplainedFaults(events: AsyncIterable<Event>): AsyncGenerator<Event> {
+async function* withExplainedFaults(events: AsyncIterable<Events>): AsyncGenerator<Events> {
   try {
     yield* events
   } catch (error) {
@@ -119,16 +119,16 @@ function advised(fault: Fault, code: Fault['code'], advice: string, detail: Faul
 }
 
 /** The list is of all models that are downloaded with just-in-time loading on, else of those that are loaded. */
-async function* decodeModels(response: HttpResponse): AsyncGenerator<Event> {
+async function* decodeModels(response: HttpResponse): AsyncGenerator<Events> {
   const body = await readJson(response)
   const { data, error } = isObject(body) ? body : ({} as Json)
   if (error) throw faultOfProblem(readProblem(body), response.headers)
   if (!Array.isArray(data))
     throw new Fault('invalid_response', 'the answer is not a list of models', { cause: 'bad_json' })
-  for (const item of data) {
+  yield data.flatMap((item) => {
     const model = isObject(item) ? readModel(item) : undefined
-    if (model) yield { type: 'model', model }
-  }
+    return model ? [{ type: 'model' as const, model }] : []
+  })
 }
 
 /** What a type of model can do, in the words that Ollama has for it. */

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { EmbedAsk, Event, ModelInfo } from '../gateway.ts'
+import type { EmbedAsk, Events, ModelInfo } from '../gateway.ts'
 import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { requestIdOf } from '../http/problem.ts'
@@ -8,23 +8,25 @@ import { faultOfLine } from './ollama-faults.ts'
 
 /** The answers of Ollama that are one JSON document: embeddings and the list of models. */
 
-export async function* decodeEmbeddings(response: HttpResponse, { input, encoding }: EmbedAsk): AsyncGenerator<Event> {
+export async function* decodeEmbeddings(response: HttpResponse, { input, encoding }: EmbedAsk): AsyncGenerator<Events> {
   const { embeddings, model, prompt_eval_count } = await readDocument(response)
   if (!Array.isArray(embeddings) || embeddings.length !== input.length) {
     throw badDocument(`the answer does not hold the ${input.length} embeddings that were asked for`)
   }
-  yield {
-    type: 'response',
-    requestId: requestIdOf(response.headers),
-    ...(typeof model === 'string' && model !== '' ? { model } : {}),
-  }
-  for (const [index, value] of embeddings.entries()) {
-    const numbers = readNumbers(value)
-    yield { type: 'embedding', index, embedding: encoding === 'base64' ? encodeFloats(numbers) : numbers }
-  }
   const promptTokens = countOf(prompt_eval_count)
-  if (promptTokens === undefined) return
-  yield { type: 'usage', usage: { promptTokens, completionTokens: 0, totalTokens: promptTokens } }
+  const usage = promptTokens === undefined ? [] : [{ promptTokens, completionTokens: 0, totalTokens: promptTokens }]
+  yield [
+    {
+      type: 'response',
+      requestId: requestIdOf(response.headers),
+      ...(typeof model === 'string' && model !== '' ? { model } : {}),
+    },
+    ...embeddings.map((value, index) => {
+      const numbers = readNumbers(value)
+      return { type: 'embedding' as const, index, embedding: encoding === 'base64' ? encodeFloats(numbers) : numbers }
+    }),
+    ...usage.map((counted) => ({ type: 'usage' as const, usage: counted })),
+  ]
 }
 
 function readNumbers(value: unknown): number[] {
@@ -34,14 +36,14 @@ function readNumbers(value: unknown): number[] {
 
 /** The server knows numbers alone; base64 holds little-endian 32-bit floats, as OpenAI's API has it. */
 /** What each model can do and how long its context is, new servers say in the list itself. */
-export async function* decodeModels(response: HttpResponse): AsyncGenerator<Event> {
+export async function* decodeModels(response: HttpResponse): AsyncGenerator<Events> {
   // Until May 2024 a server without any model listed null (ollama/ollama#4424).
   const { models } = await readDocument(response)
   if (models !== null && !Array.isArray(models)) throw badDocument('the answer is not a list of models')
-  for (const item of models ?? []) {
+  yield (models ?? []).flatMap((item) => {
     const model = isObject(item) ? readModel(item) : undefined
-    if (model) yield { type: 'model', model }
-  }
+    return model ? [{ type: 'model' as const, model }] : []
+  })
 }
 
 function readModel(item: Json): ModelInfo | undefined {

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
+import { type Event, type Events, type FinishReason, gathered, type Usage } from '../gateway.ts'
 import { readJson, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { readLines } from '../http/ndjson.ts'
@@ -12,7 +12,7 @@ import { faultOfLine } from './ollama-faults.ts'
  * The answer of /api/chat or /api/generate: lines of JSON, of which the last says `done`, or that last line alone where
  * nothing was streamed. Behind a clean end without it the runner has died (seen by killing one): there may be no error.
  */
-export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Event> {
+export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Events> {
   const { headers } = response
   let announced = false
   let calls = 0
@@ -54,10 +54,10 @@ export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Even
   if ((headers['content-type'] ?? '').includes('application/json')) {
     const lines = (await readJson(response, parseLines)) as unknown[]
     isOfDialect = lines.some((line) => isObject(line) && ('message' in line || 'response' in line))
-    yield* readAll(lines)
+    yield* gathered(readAll(lines))
   } else {
     for await (const lines of readLines(response.body, parseKeepingDigits)) {
-      for (const event of joined(readAll(lines))) yield event
+      yield* gathered(readAll(lines))
       if (done) break
     }
   }

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { Event } from '../gateway.ts'
+import { type Event, type Events, gathered } from '../gateway.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { readLines } from '../http/ndjson.ts'
 import { faultOfProblem, readProblem } from '../http/problem.ts'
@@ -36,9 +36,9 @@ export const ollamaTools: Readonly<Record<string, ProviderTool>> = {
 }
 
 /** Each new stage is a line of text; the bytes in between are steps without words. */
-async function* decodePull(response: HttpResponse): AsyncGenerator<Event> {
+async function* decodePull(response: HttpResponse): AsyncGenerator<Events> {
   let stage: unknown
-  for await (const lines of readLines(response.body)) {
+  function* read(lines: readonly unknown[]): Generator<Event> {
     for (const line of lines) {
       const { status, error } = isObject(line) ? line : ({} as Json)
       if (error) throw faultOfProblem(readProblem(line), response.headers)
@@ -47,11 +47,12 @@ async function* decodePull(response: HttpResponse): AsyncGenerator<Event> {
       stage = status ?? stage
     }
   }
+  for await (const lines of readLines(response.body)) yield* gathered(read(lines))
   if (stage !== 'success') {
     throw new Fault('truncated', 'the download ended before it was complete', {
       cause: 'no_end_marker',
       retryable: true,
     })
   }
-  yield { type: 'result', value: { status: 'success' } }
+  yield [{ type: 'result', value: { status: 'success' } }]
 }

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { EmbedAsk, Event, ModelInfo } from '../gateway.ts'
+import type { EmbedAsk, Events, ModelInfo } from '../gateway.ts'
 import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
@@ -8,7 +8,7 @@ import { readUsage } from './openai-usage.ts'
 
 /** The answers of the OpenAI dialect that are one JSON document: embeddings and the list of models. */
 
-export async function* decodeEmbeddings(response: HttpResponse, { input, encoding }: EmbedAsk): AsyncGenerator<Event> {
+export async function* decodeEmbeddings(response: HttpResponse, { input, encoding }: EmbedAsk): AsyncGenerator<Events> {
   const body = await readJson(response)
   const { data, model, usage, error } = isObject(body) ? body : ({} as Json)
   if (error) throw faultOfProblem(readProblem(body), response.headers)
@@ -17,21 +17,23 @@ export async function* decodeEmbeddings(response: HttpResponse, { input, encodin
       cause: 'bad_json',
     })
   }
-  yield {
-    type: 'response',
-    requestId: requestIdOf(response.headers),
-    ...(typeof model === 'string' && model !== '' ? { model } : {}),
-  }
-  for (const [position, item] of data.entries()) {
-    const { embedding, index } = isObject(item) ? item : ({} as Json)
-    yield {
-      type: 'embedding',
-      index: Number.isSafeInteger(index) ? (index as number) : position,
-      embedding: encoding === 'base64' ? toBase64(embedding) : toNumbers(embedding),
-    }
-  }
   const counted = readUsage(usage)
-  if (counted) yield { type: 'usage', usage: counted }
+  yield [
+    {
+      type: 'response',
+      requestId: requestIdOf(response.headers),
+      ...(typeof model === 'string' && model !== '' ? { model } : {}),
+    },
+    ...data.map((item, position) => {
+      const { embedding, index } = isObject(item) ? item : ({} as Json)
+      return {
+        type: 'embedding' as const,
+        index: Number.isSafeInteger(index) ? (index as number) : position,
+        embedding: encoding === 'base64' ? toBase64(embedding) : toNumbers(embedding),
+      }
+    }),
+    ...(counted ? [{ type: 'usage' as const, usage: counted }] : []),
+  ]
 }
 
 /** Base64 holds little-endian 32-bit floats. Servers may answer in the other encoding than the one asked for. */
@@ -53,17 +55,17 @@ function badEmbedding(): Fault {
 }
 
 /** The list comes as `data`, as `models`, or bare. */
-export async function* decodeModels(response: HttpResponse): AsyncGenerator<Event> {
+export async function* decodeModels(response: HttpResponse): AsyncGenerator<Events> {
   const body = await readJson(response)
   if (isObject(body) && body['error']) throw faultOfProblem(readProblem(body), response.headers)
   const list = isObject(body) ? (body['data'] ?? body['models']) : body
   if (!Array.isArray(list)) {
     throw new Fault('invalid_response', 'the answer is not a list of models', { cause: 'bad_json' })
   }
-  for (const item of list) {
+  yield list.flatMap((item) => {
     const model = isObject(item) ? readModel(item) : undefined
-    if (model) yield { type: 'model', model }
-  }
+    return model ? [{ type: 'model' as const, model }] : []
+  })
 }
 
 function readModel(item: Json): ModelInfo | undefined {

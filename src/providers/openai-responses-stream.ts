@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
+import { type Event, type Events, type FinishReason, gathered, type Usage } from '../gateway.ts'
 import { readJson, tellWhole } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, type Problem, readProblem, requestIdOf } from '../http/problem.ts'
@@ -21,7 +21,7 @@ const endings: Readonly<Record<string, string>> = {
  * brings the whole response once more, or that response alone from a server that does not stream. There is no `[DONE]`:
  * an answer is complete with one of the three endings, and only then.
  */
-export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Event> {
+export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Events> {
   const { headers } = response
   const calls = new Set<string>()
   const sealed = new Set<unknown>()
@@ -173,6 +173,19 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     }
   }
 
+  function* conclude(answer: Json, ending: string): Generator<Event> {
+    yield* announce(answer)
+    yield* rest(Array.isArray(answer['output']) ? answer['output'] : [])
+    for (const { place, call, pieces } of begun.values()) {
+      finished.push({ place, call: pieces.length > 0 ? { ...call, arguments: pieces.join('') } : call })
+    }
+    for (const { call } of finished.sort((left, right) => left.place - right.place)) yield* item(call)
+    yield* citations.all()
+    const usage = usageOf(answer['usage'])
+    if (usage) yield { type: 'usage', usage }
+    yield finishOf(answer, ending, refused ? 'refusal' : calls.size > 0 ? 'toolCalls' : 'stop')
+  }
+
   const told = await tellWhole(response)
   if (told.whole) {
     const answer = await readJson({ ...response, body: told.body })
@@ -181,7 +194,7 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
     status = typeof answer['status'] === 'string' ? answer['status'] : 'completed'
   } else {
     for await (const events of readEvents(told.body, isEnding)) {
-      for (const event of joined(readAll(events))) yield event
+      yield* gathered(readAll(events))
       if (done || whole) break
     }
   }
@@ -192,16 +205,7 @@ export async function* decodeResponse(response: HttpResponse): AsyncGenerator<Ev
   if (status !== 'completed' && status !== 'incomplete') {
     throw new Fault('invalid_response', 'it answered before the answer was complete', { cause: 'unfinished' })
   }
-  yield* announce(whole)
-  yield* rest(Array.isArray(whole['output']) ? whole['output'] : [])
-  for (const { place, call, pieces } of begun.values()) {
-    finished.push({ place, call: pieces.length > 0 ? { ...call, arguments: pieces.join('') } : call })
-  }
-  for (const { call } of finished.sort((left, right) => left.place - right.place)) yield* item(call)
-  yield* citations.all()
-  const usage = usageOf(whole['usage'])
-  if (usage) yield { type: 'usage', usage }
-  yield finishOf(whole, status, refused ? 'refusal' : calls.size > 0 ? 'toolCalls' : 'stop')
+  yield* gathered(conclude(whole, status))
 }
 
 /** Where an item stands in the answer. Ids have been seen to change from event to event. */

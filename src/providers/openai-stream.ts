@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import { type Event, type FinishReason, joined, type Usage } from '../gateway.ts'
+import { batchOf, createGathering, type Event, type Events, type FinishReason, type Usage } from '../gateway.ts'
 import { emptyAnswer, readJson, tellWhole, unfinishedAnswer } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem, requestIdOf } from '../http/problem.ts'
@@ -26,8 +26,9 @@ export async function* decodeStream(
   response: HttpResponse,
   readChoice: ChoiceReader,
   { thoughts: forms = [], options }: Expected = {},
-): AsyncGenerator<Event> {
+): AsyncGenerator<Events> {
   const { headers } = response
+  const { tell, take } = createGathering()
   const calls = createToolCalls()
   const thoughts = createThoughts(forms)
   const citations = createCitations()
@@ -45,7 +46,7 @@ export async function* decodeStream(
     usage = readUsage(told) ?? usage
   }
 
-  function* read(chunk: unknown): Generator<Event> {
+  const read = (chunk: unknown) => {
     if (!isObject(chunk))
       throw new Fault('invalid_response', 'a piece of the answer is not an object', { cause: 'bad_json' })
     const { error, model, choices } = chunk
@@ -55,16 +56,16 @@ export async function* decodeStream(
     const choiceList = Array.isArray(choices) ? choices : []
     if (!announced && (model || choiceList.length > 0)) {
       announced = true
-      yield {
+      tell({
         type: 'response',
         requestId: requestIdOf(headers),
         model: typeof model === 'string' && model ? model : undefined,
-      }
+      })
     }
     for (const choice of choiceList) {
       if (!isObject(choice)) continue
       if (typeof choice['index'] === 'number' && choice['index'] !== 0) {
-        if (!furtherChoices) yield { type: 'warning', message: 'only the first of several choices is returned' }
+        if (!furtherChoices) tell({ type: 'warning', message: 'only the first of several choices is returned' })
         furtherChoices = true
         continue
       }
@@ -74,7 +75,7 @@ export async function* decodeStream(
       count(choice['usage'])
       for (const event of readChoice(choice, calls)) {
         sawText ||= event.type === 'text-delta'
-        yield event
+        tell(event)
       }
       const message = messageOf(choice)
       if (isObject(message)) {
@@ -83,7 +84,7 @@ export async function* decodeStream(
         for (const picture of listOf(message['images'])) pictures.push(...readPicture(picture))
         const said = sound.add(message['audio'])
         sawText ||= said !== ''
-        if (said !== '') yield { type: 'text-delta', text: said }
+        if (said !== '') tell({ type: 'text-delta', text: said })
         refused ||= Boolean(message['refusal'])
       }
       // Servers have been seen to write an empty reason where there is none yet.
@@ -96,7 +97,7 @@ export async function* decodeStream(
     count(chunk['usage'])
   }
 
-  function* readAll(events: readonly ServerSentEvent[]): Generator<Event> {
+  const readAll = (events: readonly ServerSentEvent[]) => {
     for (const { event, data } of events) {
       done = data.startsWith('[DONE]')
       if (done) return
@@ -104,35 +105,42 @@ export async function* decodeStream(
       if (data.trim() === '') continue
       const chunk = parseChunk(data)
       if (event === 'error') throw faultOfProblem(readProblem(chunk), headers)
-      yield* read(chunk)
+      read(chunk)
     }
   }
 
-  const { whole, body } = await tellWhole(response)
-  if (whole) {
-    const answer = await readJson({ ...response, body }, parseKeepingDigits)
-    yield* read(answer)
-    done = isObject(answer) && Array.isArray(answer['choices'])
-  } else {
-    for await (const events of readEvents(body, (data) => data.trim() === '[DONE]')) {
-      for (const event of joined(readAll(events))) yield event
-      if (done) break
+  try {
+    const { whole, body } = await tellWhole(response)
+    if (whole) {
+      const answer = await readJson({ ...response, body }, parseKeepingDigits)
+      read(answer)
+      done = isObject(answer) && Array.isArray(answer['choices'])
+    } else {
+      for await (const events of readEvents(body, (data) => data.trim() === '[DONE]')) {
+        readAll(events)
+        if (done) break
+        yield* batchOf(take())
+      }
     }
-  }
-  if (!done && finish === undefined) {
-    throw unfinishedAnswer(!whole)
+    if (!done && finish === undefined) throw unfinishedAnswer(!whole)
+    const isEmpty = !sawText && calls.all().length === 0 && pictures.length === 0
+    if (finish === undefined && isEmpty) throw emptyAnswer()
+  } catch (error) {
+    // What came before a fault is passed on before it.
+    yield* batchOf(take())
+    throw error
   }
   const toolCalls = calls.all()
-  if (finish === undefined && !sawText && toolCalls.length === 0 && pictures.length === 0) {
-    throw emptyAnswer()
-  }
-  yield* thoughts.blocks(calls.signatures())
-  yield* toolCalls
-  yield* pictures
-  yield* sound.events()
-  yield* citations.all()
-  if (usage) yield { type: 'usage', usage }
-  yield { type: 'finish', reason: finishReasonOf(finish, toolCalls.length > 0, refused), raw: finish }
+  yield [
+    ...take(),
+    ...thoughts.blocks(calls.signatures()),
+    ...toolCalls,
+    ...pictures,
+    ...sound.events(),
+    ...citations.all(),
+    ...(usage ? [{ type: 'usage' as const, usage }] : []),
+    { type: 'finish', reason: finishReasonOf(finish, toolCalls.length > 0, refused), raw: finish },
+  ]
 }
 
 function parseChunk(data: string): unknown {

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { Event, ToolAsk } from '../gateway.ts'
+import type { Event, Events, ToolAsk } from '../gateway.ts'
 import type { HttpResponse } from '../http/message.ts'
 import type { EncodedRequest, ProviderTool, Target } from '../provider.ts'
 import { isObject } from './json.ts'
@@ -82,19 +82,20 @@ export const openaiTools: Readonly<Record<string, ProviderTool>> = {
   },
 }
 
-async function* decodeImages(response: HttpResponse): AsyncGenerator<Event> {
+async function* decodeImages(response: HttpResponse): AsyncGenerator<Events> {
   const { data, output_format: format, usage } = await readResult(response)
   const images = Array.isArray(data) ? data.filter(isObject) : []
   if (images.length === 0) throw new Fault('invalid_response', 'the answer holds no picture', { cause: 'empty' })
+  const events: Event[] = []
   for (const { b64_json, url, revised_prompt } of images) {
     if (typeof revised_prompt === 'string')
-      yield { type: 'warning', message: `the prompt was revised: ${revised_prompt}` }
+      events.push({ type: 'warning', message: `the prompt was revised: ${revised_prompt}` })
     if (typeof b64_json === 'string') {
       const mimeType = `image/${typeof format === 'string' ? format : 'png'}`
-      yield { type: 'content', part: { type: 'image', data: b64_json, mimeType } }
-    } else if (typeof url === 'string') yield { type: 'text-delta', text: `${url}\n` }
+      events.push({ type: 'content', part: { type: 'image', data: b64_json, mimeType } })
+    } else if (typeof url === 'string') events.push({ type: 'text-delta', text: `${url}\n` })
   }
-  yield { type: 'result', value: { images: images.length, ...(isObject(usage) ? { usage } : {}) } }
+  yield [...events, { type: 'result', value: { images: images.length, ...(isObject(usage) ? { usage } : {}) } }]
 }
 
 /** The one endpoint that takes a form (RFC 7578) and not JSON. The boundary cannot occur in base64 or in the words. */
@@ -125,9 +126,11 @@ function encodeTranscription(ask: ToolAsk, { baseUrl }: Target): EncodedRequest 
   }
 }
 
-async function* decodeTranscription(response: HttpResponse): AsyncGenerator<Event> {
+async function* decodeTranscription(response: HttpResponse): AsyncGenerator<Events> {
   const { text: words, ...rest } = await readResult(response)
   if (typeof words !== 'string') throw new Fault('invalid_response', 'the answer holds no text', { cause: 'empty' })
-  yield { type: 'text-delta', text: words }
-  yield { type: 'result', value: { text: words, ...rest } }
+  yield [
+    { type: 'text-delta', text: words },
+    { type: 'result', value: { text: words, ...rest } },
+  ]
 }

@@ -1,5 +1,5 @@
 import { Fault } from '../errors.ts'
-import type { Event, ToolAsk } from '../gateway.ts'
+import type { Event, Events, ToolAsk } from '../gateway.ts'
 import { readJson } from '../http/body.ts'
 import type { HttpResponse } from '../http/message.ts'
 import { faultOfProblem, readProblem } from '../http/problem.ts'
@@ -19,26 +19,29 @@ export async function readResult(response: HttpResponse): Promise<Json> {
 }
 
 /** For a tool whose answer is its result as it stands. */
-export async function* decodeResult(response: HttpResponse): AsyncGenerator<Event> {
-  yield { type: 'result', value: await readResult(response) }
+export async function* decodeResult(response: HttpResponse): AsyncGenerator<Events> {
+  yield [{ type: 'result', value: await readResult(response) }]
 }
 
 /** For a tool that lets a model answer: its words, what they rest on, what they cost, and whether they are all. */
-export async function* asResult(events: AsyncIterable<Event>): AsyncGenerator<Event> {
+export async function* asResult(answered: AsyncIterable<Events>): AsyncGenerator<Events> {
   const citations: Json[] = []
-  for await (const event of events) {
+  const read = (event: Event): Event[] => {
     if (event.type === 'citation') {
       const { type: _, ...citation } = event
       citations.push(citation)
     }
     if (event.type === 'usage') {
-      yield { type: 'result', value: { ...(citations.length > 0 ? { citations } : {}), usage: event.usage } }
+      const value = { ...(citations.length > 0 ? { citations } : {}), usage: event.usage }
+      return [{ type: 'result', value }, event]
     }
     if (event.type === 'finish' && event.reason !== 'stop') {
-      yield { type: 'warning', message: `the answer is not whole: it ended by ${event.raw ?? event.reason}` }
+      const message = `the answer is not whole: it ended by ${event.raw ?? event.reason}`
+      return [{ type: 'warning', message }, event]
     }
-    yield event
+    return [event]
   }
+  for await (const events of answered) yield events.flatMap(read)
 }
 
 export function post(url: string, json: Json, headers: Record<string, string> = {}): EncodedRequest {

@@ -39,20 +39,21 @@ export function readArguments<S extends z.ZodMiniObject>(schema: S, args: unknow
 
 function translate(schema: z.ZodMiniObject, args: Arguments): Arguments {
   const known = schema.shape
-  const entries = Object.entries(args)
+  const entries: [string, unknown][] = []
+  const add = (name: string, given: unknown) => {
+    const value = name === 'toolChoice' ? toolChoice(given) : given
+    entries.push([name, typeof value === 'string' && isList(known[name]) ? [value] : value])
+  }
+  for (const [name, value] of Object.entries(args)) {
     // A client that fills in every argument sends null for what it has nothing to say about.
-    .filter(([, value]) => value !== null)
-    .flatMap(([name, value]): [string, unknown][] => {
-      if (Object.hasOwn(known, name)) return [[name, value]]
-      if (name === 'response_format' && isObject(value)) return responseFormat(value)
+    if (value === null) continue
+    if (Object.hasOwn(known, name)) add(name, value)
+    else if (name === 'response_format' && isObject(value)) for (const entry of responseFormat(value)) add(...entry)
+    else {
       const spelled = Object.hasOwn(spellings, name) ? (spellings[name] as string) : camelCase(name)
-      return [[Object.hasOwn(known, spelled) ? spelled : name, value]]
-    })
-    .map(([name, value]): [string, unknown] => [name, name === 'toolChoice' ? toolChoice(value) : value])
-    .map(([name, value]): [string, unknown] => [
-      name,
-      typeof value === 'string' && isList(known[name]) ? [value] : value,
-    ])
+      add(Object.hasOwn(known, spelled) ? spelled : name, value)
+    }
+  }
   return merged(entries)
 }
 

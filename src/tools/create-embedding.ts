@@ -30,6 +30,8 @@ export const createEmbedding = {
       embeddings: z.array(z.unknown()),
       usage: usage(),
       warnings: z.optional(z.array(z.string())),
+      attempts: z.number(),
+      substituted: z.optional(z.array(z.looseObject({}))),
     }),
   ),
   annotations: { ...asksProvider, idempotentHint: true },
