@@ -27,7 +27,7 @@ unit: build
 replay: build ## run the recorded cases through the built gateway, without key or network
 	@$(node) node --import tsx scripts/replay.ts $(CASES)
 
-interop: build spec/interop/node_modules/.package-lock.json ## compare with the vendors’ own SDKs, and serve real MCP clients
+interop: build spec/interop/node_modules/.package-lock.json ## compare with the vendors’ own SDKs, serve real MCP clients, and MCP’s conformance suite
 	@$(node) tsc -p spec/interop
 	@$(node) node scripts/test.mjs $(wildcard spec/interop/*.spec.ts)
 

@@ -23,15 +23,20 @@ type Rule = {
 
 const everything: Rule = { values: ['*'] }
 const rules: Readonly<Record<string, Rule>> = {
-  main: { values: ['mcp', 'tools/declarations', 'transports', 'chat', 'cli'], types: ['tool'] },
+  main: { values: ['identity', 'mcp', 'tools/declarations', 'transports', 'chat', 'cli'], types: ['tool'] },
   chat: everything,
   // What the chat tower is made of comes from its own bundle: a second copy would have a class Fault of its own.
   cli: {
-    values: ['chat', 'errors', 'http/tape', 'json', 'json-text', 'mcp', 'nearest', 'tools/declarations'],
+    values: [
+      ...['chat', 'errors', 'http/tape', 'identity', 'json', 'json-text', 'mcp', 'nearest', 'tools/declarations'],
+      'transports',
+    ],
     types: ['*'],
   },
   config: { values: ['json-text', 'log', 'nearest', 'providers/index', 'schema'], types: ['http', 'secrets'] },
   secrets: {},
+  access: { values: ['secrets'] },
+  identity: {},
   log: { values: ['log-lines'] },
   'log-lines': {},
   errors: {},
@@ -47,7 +52,8 @@ const rules: Readonly<Record<string, Rule>> = {
   handle: { types: ['gateway', 'tool'] },
   provider: { types: ['errors', 'gateway', 'http/message'] },
   rpc: { values: ['json'] },
-  mcp: { values: ['rpc', 'json'], types: ['tool'] },
+  // What a transport asks of the protocol above it is a type of the transport's.
+  mcp: { values: ['rpc', 'json'], types: ['tool', 'transports/http'] },
   transports: { values: ['rpc'] },
   http: { values: ['clock', 'errors', 'iteration'] },
   providers: {
@@ -99,7 +105,10 @@ const packages: Readonly<Record<string, string[]>> = {
 
 /** What the program may load before its first answer, main.ts and all that it loads with it. */
 const wireBuiltins = ['node:buffer', 'node:stream']
-const wireRooms = ['main', 'rpc', 'mcp', 'transports', 'tools/declarations', 'json', 'tool']
+const wireRooms = [
+  ...['main', 'identity', 'rpc', 'mcp', 'tools/declarations', 'json', 'tool'],
+  ...['transports/stdio', 'transports/ending'],
+]
 
 type Wall = { name: string; pattern: RegExp; allowed(file: string): boolean; but?: RegExp }
 const walls: readonly Wall[] = [
@@ -125,9 +134,9 @@ const walls: readonly Wall[] = [
   {
     name: "a provider's name outside providers and config",
     pattern: /open-?ai|anthropic|azure|ollama|lm[-_ ]?studio/i,
-    // What main.ts and cli/ tell a person in a sentence may name whom the gateway can reach.
+    // What identity.ts and cli/ tell in a sentence may name whom the gateway can reach.
     allowed: (file) =>
-      roomOf(file) === 'config' || file.startsWith('providers/') || file.startsWith('cli/') || file === 'main',
+      roomOf(file) === 'config' || file.startsWith('providers/') || file.startsWith('cli/') || file === 'identity',
     // Names of headers on the wire, which are kept on a tape.
     but: /anthropic-ratelimit|openai-processing/g,
   },
@@ -313,6 +322,14 @@ const offences: { path: string; text: string; says: string[] }[] = [
   { path: 'http/bad', text: "import { request } from 'undici'", says: ['http/bad: the package undici'] },
   { path: 'gateway', text: "import { Fault } from './errors.ts'", says: ['gateway: errors'] },
   { path: 'rpc/bad', text: "import http from 'node:http'", says: ['rpc/bad: node:http before the first answer'] },
+  {
+    path: 'transports/stdio',
+    text: "import http from 'node:http'",
+    says: ['transports/stdio: node:http before the first answer'],
+  },
+  { path: 'transports/http', text: "const { createServer } = await import('node:http')", says: [] },
+  { path: 'mcp/bad', text: "import type { Protocol } from '../transports/http.ts'", says: [] },
+  { path: 'mcp/bad', text: "import { startHttp } from '../transports/http.ts'", says: ['mcp/bad: transports/http'] },
   { path: 'main', text: "import { pino } from 'pino'", says: ['main: the package pino'] },
   { path: 'main', text: "import { createChat } from './chat.ts'", says: ['main: chat at once'] },
   { path: 'main', text: "const { createChat } = await import('./chat.ts')", says: [] },

@@ -5,6 +5,7 @@ import { type Check, notRun, play } from '../scripts/scorecard/check.ts'
 import { checkHistory } from '../scripts/scorecard/checker.ts'
 import { checks } from '../scripts/scorecard/checks/index.ts'
 import type { History, Sent } from '../scripts/scorecard/history.ts'
+import type { HttpServer } from '../scripts/scorecard/http-server.ts'
 import { createCorpus } from '../scripts/scorecard/json-corpus.ts'
 import { createRandom } from '../scripts/scorecard/random.ts'
 import { delay, type Stage } from '../scripts/scorecard/stage.ts'
@@ -308,3 +309,43 @@ for (const [name, answer, says, leaks] of impostors) {
     assert.equal(outcome.leaks, leaks)
   })
 }
+
+const servers: readonly [name: string, harm: (server: HttpServer) => Promise<unknown>, says: RegExp][] = [
+  ['is gone', async ({ pid }) => process.kill(pid, 'SIGKILL'), /the gateway over HTTP is gone/],
+  ['is stopped', async ({ pid }) => process.kill(pid, 'SIGSTOP'), /ended with null behind SIGTERM/],
+]
+for (const [name, harm, says] of servers) {
+  test(`caught: a server over HTTP that ${name}`, async () => {
+    const outcome = await play(
+      {
+        id: 'X03',
+        what: 'x',
+        async run(stage) {
+          const server = await stage.http({ providers: { a: { at: { origin: 'http://127.0.0.1:9' } } } })
+          await harm(server)
+          await delay(100)
+          return undefined
+        },
+      },
+      random,
+    )
+    assert.equal(outcome.state, 'failed')
+    assert.match(outcome.notes.join('\n'), says)
+  })
+}
+
+test('caught: a key in an answer over HTTP', async () => {
+  const outcome = await play(
+    {
+      id: 'X04',
+      what: 'x',
+      async run(stage) {
+        const server = await stage.http({ providers: { a: { at: { origin: 'http://127.0.0.1:9' } } } })
+        server.answers().push(Buffer.from(`"${stage.key('client')}"`))
+        return undefined
+      },
+    },
+    random,
+  )
+  assert.deepEqual([outcome.state, outcome.leaks], ['failed', 1])
+})

@@ -1,3 +1,4 @@
+import { type Access, createAccess } from './access.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { type Config, readConfig, readVariables } from './config.ts'
 import { withCallLog } from './extensions/call-log.ts'
@@ -34,6 +35,8 @@ export type Chat = {
   redact: (text: string) => string
   /** Resolves when all that was logged has been written. */
   logged: () => Promise<unknown>
+  /** Who may come in over HTTP; absent where no token is configured. */
+  access?: Access
 }
 
 export type ChatOptions = {
@@ -52,6 +55,8 @@ export async function createChat(options: ChatOptions): Promise<Chat> {
   const { version, config: read = readConfig(), send = createPool(read.proxy) } = options
   const providers = [...read.providers.values()]
   const secrets = secretsOf(read)
+  const { tokens } = read.http
+  const access = tokens && createAccess(tokens, secrets.learn, systemClock.now)
   const log = createLogger(read.logLevel, secrets.redact)
   for (const note of read.notes) log.warn(note)
   if (read.problem) log.warn(read.problem)
@@ -78,7 +83,12 @@ export async function createChat(options: ChatOptions): Promise<Chat> {
     createCreateEmbedding(handle, clock.now),
     createCallTool(config, handle, clock.now),
   ]
-  return { tools: new Map(tools.map((tool) => [tool.name, tool])), redact: secrets.redact, logged: log.written }
+  return {
+    tools: new Map(tools.map((tool) => [tool.name, tool])),
+    redact: secrets.redact,
+    logged: log.written,
+    ...(access ? { access } : {}),
+  }
 }
 
 export type HandleParts = { config: Config; send: Send; clock: Clock; secrets: Secrets; log: Logger }

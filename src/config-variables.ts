@@ -31,6 +31,16 @@ export const variables: readonly Variable[] = [
     meaning: 'the host on which providers are looked for whose address below names this machine',
     default: `${code(thisHost)}; in the container image, ${code('host.docker.internal')}`,
   },
+  {
+    name: 'GATEWAY_HTTP_TOKEN',
+    meaning: 'what `http` asks its clients for: one token of 16 characters or more, or several, separated by commas',
+    default: 'none: `http` does not start',
+  },
+  {
+    name: 'GATEWAY_HTTP_HOST, GATEWAY_HTTP_PORT, GATEWAY_HTTP_ALLOW_HOSTS',
+    meaning: 'where `http` listens, and the names under which it may be reached, separated by commas',
+    default: '`127.0.0.1`, `8790`, none',
+  },
   { name: 'LOG_LEVEL', meaning: `${logLevels.map(code).join(' ')}, on stderr`, default: '`info`' },
   { name: 'GATEWAY_RECORD', meaning: 'a folder in which every exchange with a provider is recorded', default: 'none' },
   {

@@ -17,6 +17,15 @@ export type RouteConfig = {
 /** A file that brings a kind of provider, and what it must be to be loaded. */
 export type PluginSource = { path: string; sha256: string }
 
+/** How the gateway is reached over HTTP, where a command line says nothing else. As it was written: the command reads it. */
+export type HttpConfig = {
+  host?: string
+  port?: string
+  allowedHosts?: string
+  /** The tokens that it asks for. */
+  tokens?: KeySource
+}
+
 export type Config = {
   providers: ReadonlyMap<string, ProviderConfig>
   /** By the type that each brings. */
@@ -27,6 +36,7 @@ export type Config = {
   /** Whom a name goes to that nobody else claims; of several, the first that is there. */
   defaultProviders: readonly string[]
   proxy: ProxySettings
+  http: HttpConfig
   recordDir?: string
   logLevel: LogLevel
   /** Why no call can be made at all; one sentence that names the variable. */
@@ -118,6 +128,7 @@ export function readConfig(env: Environment = process.env): Config {
     ...(defaultModel ? { defaultModel } : {}),
     defaultProviders: gateway?.types ?? [...providers.keys()].slice(0, 1),
     proxy: proxies.settings,
+    http: readHttp(settings),
     ...(recordDir ? { recordDir } : {}),
     logLevel: logLevels.find((level) => level === logLevel) ?? 'info',
     ...(problems.length > 0 ? { problem: problems.join('; ') } : {}),
@@ -165,6 +176,19 @@ function readGateway(settings: Settings): Gateway | undefined {
   const inferred = Object.entries(presets).find(([, { isAt }]) => url !== undefined && isAt.test(url))?.[0] ?? 'openai'
   const types = type === anyLocal.type ? anyLocal.among : [type ?? inferred]
   return { types, ...(url === undefined ? {} : { url: { name: 'GATEWAY_URL', value: url } }), key }
+}
+
+function readHttp(settings: Settings): HttpConfig {
+  const host = settings.text('GATEWAY_HTTP_HOST')
+  const port = settings.text('GATEWAY_HTTP_PORT')
+  const allowedHosts = settings.text('GATEWAY_HTTP_ALLOW_HOSTS')
+  const tokens = settings.key('GATEWAY_HTTP_TOKEN')
+  return {
+    ...(host === undefined ? {} : { host }),
+    ...(port === undefined ? {} : { port }),
+    ...(allowedHosts === undefined ? {} : { allowedHosts }),
+    ...(tokens === undefined ? {} : { tokens }),
+  }
 }
 
 /** Where local providers are that have no address of their own: the container image says the name of the machine around it. */

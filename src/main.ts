@@ -1,4 +1,5 @@
 // Nothing but small builtins is loaded here: what the first answer does not need waits until after it.
+import { identityOf, instructions } from './identity.ts'
 import { createServer } from './mcp/server.ts'
 import type { Tool } from './tool.ts'
 import { declarations } from './tools/declarations.ts'
@@ -7,13 +8,6 @@ import { serveStdio } from './transports/stdio.ts'
 /** Set by the build from package.json. */
 declare const PACKAGE_VERSION: string
 declare const REQUIRED_NODE: string
-
-const instructions = [
-  'Language models of OpenAI, Azure, Anthropic, Ollama, LM Studio and servers like them, behind one set of tools.',
-  'createCompletion asks a model (prompt, or messages for a conversation); give a model as provider/model, an alias, or leave it out for the default.',
-  'listModels says which models there are. createEmbedding turns texts into vectors. callTool lists and runs the providers’ own tools.',
-  'Send a progressToken to receive the answer while it is written. A failed call says what to change and whether trying again helps.',
-].join('\n')
 
 /** Loading takes tens of milliseconds and would hold up requests right behind the first answer. */
 const preloadDelayMs = 30
@@ -51,14 +45,7 @@ async function serve(): Promise<number> {
       tools = undefined
       throw error
     }))
-  const server = createServer(
-    { name: 'genai-gateway', title: 'GenAI Gateway', version: PACKAGE_VERSION },
-    instructions,
-    {
-      declarations,
-      load: loadOnce,
-    },
-  )
+  const server = createServer(identityOf(PACKAGE_VERSION), instructions, { declarations, load: loadOnce })
   let asked = false
 
   if (process.stdin.isTTY)

@@ -10,6 +10,8 @@ export type Secrets = {
   generation(provider: string): number
   /** Whether the key is another than in that generation, after a look at its file unless another call has just had one. */
   reread(provider: string, generation: number): boolean
+  /** Takes this out of everything, too, from now on. */
+  learn(secret: string): void
   /** Replaces every known key in a text, plain, URL-encoded or in base64. */
   redact(text: string): string
   /** The same for a text that comes in pieces, over which a key may be spread. */
@@ -45,7 +47,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
     forms = [...new Set([...forms, ...formsOf(key)])].sort((a, b) => b.length - a.length)
   }
   for (const { provider, baseUrl, source } of bindings) {
-    const key = read(source)
+    const key = readKey(source)
     keys.set(provider, { origin: new URL(baseUrl).origin, source, key, generation: 0 })
     learn(key)
   }
@@ -58,6 +60,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
   }
 
   return {
+    learn,
     redact,
     redactStream() {
       let held = ''
@@ -90,7 +93,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
       const entry = keys.get(provider)
       if (!entry || !('file' in entry.source)) return false
       if (entry.generation !== generation) return true
-      const key = read(entry.source)
+      const key = readKey(entry.source)
       if (key === undefined || key === entry.key) return false
       entry.key = key
       entry.generation += 1
@@ -106,7 +109,7 @@ function isAt(origin: string, url: string): boolean {
 }
 
 /** The key without the white space that editors and shells leave around it; undefined if there is none to read. */
-function read(source: KeySource): string | undefined {
+export function readKey(source: KeySource): string | undefined {
   const text = 'value' in source ? source.value : readIfThere(source.file)
   return text?.trim() || undefined
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createKey, createScanner } from './canaries.ts'
 import { checkHistory } from './checker.ts'
 import { type Driver, type Era, startDriver } from './driver.ts'
+import { type HttpServer, startHttpServer } from './http-server.ts'
 import type { Random } from './random.ts'
 import { type Script, startUpstream, type Upstream, type UpstreamOptions } from './upstream.ts'
 import type { Dialect } from './wire.ts'
@@ -45,6 +46,8 @@ export type Stage = {
   key(provider: string): string
   upstream(script: Script, options?: UpstreamOptions): Promise<Upstream>
   gateway(options: GatewayOptions): Promise<Driver>
+  /** The gateway over HTTP; its tokens are the keys of `clients`, in this order. */
+  http(options: GatewayOptions & { clients?: readonly string[] }): Promise<HttpServer>
   /** A folder that is gone afterwards. */
   folder(): string
   /** Runs at the end, however the check ends. */
@@ -65,10 +68,19 @@ const pingMs = 250
 const defaultRssMb = 600
 const maxFailures = 12
 
+const rssLimit = ({ rssMb = defaultRssMb }: GatewayOptions) => rssMb
+
+/** Where each key may be seen: with its provider, and where a check says so. */
+const boundOf = ({ providers, keys = {} }: GatewayOptions): [string, string][] => [
+  ...Object.entries(providers).map(([name, { at }]): [string, string] => [name, at.origin]),
+  ...Object.entries(keys).map(([name, { origin }]): [string, string] => [name, origin]),
+]
+
 export function createStage(random: Random, commonEnv: Readonly<Record<string, string>> = {}): Stage {
   const keys = new Map<string, string>()
   const upstreams: Upstream[] = []
-  const played: { driver: Driver; options: GatewayOptions; sockets: number; bound: ReadonlyMap<string, string> }[] = []
+  const servers: { server: HttpServer; options: GatewayOptions }[] = []
+  const played: { driver: Driver; options: GatewayOptions; sockets: number }[] = []
   const mortal = new Set<Driver>()
   const finishers: (() => unknown)[] = []
   const others: { bytes: Uint8Array; where: string }[] = []
@@ -92,44 +104,26 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
       return upstream
     },
     async gateway(options) {
-      const { providers, routes, config = {}, env = {} } = options
-      const names = Object.keys(providers)
-      const entries = Object.entries(providers).map(([name, { at, type = 'openai', ...settings }]) => [
-        name,
-        {
-          type,
-          baseUrl: type === 'openai' || type === 'lmstudio' ? `${at.origin}/v1` : at.origin,
-          ...(settings.apiKeyFile ? {} : { apiKeyEnv: `CANARY_${name.toUpperCase()}` }),
-          ...settings,
-        },
-      ])
+      const names = Object.keys(options.providers)
       const driver = await startDriver({
-        env: {
-          PROVIDER_CONFIG: JSON.stringify({
-            providers: Object.fromEntries(entries),
-            ...(routes ? { routes } : {}),
-            ...config,
-          }),
-          LOG_LEVEL: 'debug',
-          ...Object.fromEntries(names.map((name) => [`CANARY_${name.toUpperCase()}`, stage.key(name)])),
-          ...commonEnv,
-          ...env,
-        },
+        env: environmentOf(options),
         model: options.model ?? `${names[0]}/tiny`,
         era: options.era ?? random.pick(['2025-11-25', '2026-07-28'] as const),
         maxAttempts:
-          options.maxAttempts ?? 1 + Math.max(3, ...Object.values(providers).map(({ maxRetries = 3 }) => maxRetries)),
+          options.maxAttempts ??
+          1 + Math.max(3, ...Object.values(options.providers).map(({ maxRetries = 3 }) => maxRetries)),
         ...(options.node ? { node: options.node } : {}),
         ...(options.cwd ? { cwd: options.cwd } : {}),
         ...(options.wrapper ? { wrapper: options.wrapper } : {}),
         ...(options.stdio ? { stdio: options.stdio } : {}),
       })
-      const bound = new Map([
-        ...Object.entries(providers).map(([name, { at }]): [string, string] => [name, at.origin]),
-        ...Object.entries(options.keys ?? {}).map(([name, { origin }]): [string, string] => [name, origin]),
-      ])
-      played.push({ driver, options, sockets: driver.sockets(), bound })
+      played.push({ driver, options, sockets: driver.sockets() })
       return driver
+    },
+    async http({ clients = ['client'], ...options }) {
+      const server = await startHttpServer(environmentOf(options), clients.map(stage.key))
+      servers.push({ server, options })
+      return server
     },
     folder() {
       folder ??= mkdtempSync(join(tmpdir(), 'scorecard-'))
@@ -147,6 +141,7 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
     async finish() {
       const waitedMs = Math.max(0, ...played.map(({ driver }) => driver.waitedMs()))
       for (const { driver, options } of played) await quieten(driver, options)
+      for (const { server, options } of servers) for (const fault of await server.finish(rssLimit(options))) fail(fault)
       for (const finish of finishers) await finish()
       const owed = new Map(upstreams.flatMap((upstream) => [...upstream.owed]))
       const attempts = countAttempts(upstreams)
@@ -177,10 +172,35 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
     },
   }
 
+  const environmentOf = ({ providers, routes, config = {}, env = {} }: GatewayOptions) => {
+    const names = Object.keys(providers)
+    const entries = Object.entries(providers).map(([name, { at, type = 'openai', ...settings }]) => [
+      name,
+      {
+        type,
+        baseUrl: type === 'openai' || type === 'lmstudio' ? `${at.origin}/v1` : at.origin,
+        ...(settings.apiKeyFile ? {} : { apiKeyEnv: `CANARY_${name.toUpperCase()}` }),
+        ...settings,
+      },
+    ])
+    return {
+      PROVIDER_CONFIG: JSON.stringify({
+        providers: Object.fromEntries(entries),
+        ...(routes ? { routes } : {}),
+        ...config,
+      }),
+      LOG_LEVEL: 'debug',
+      ...Object.fromEntries(names.map((name) => [`CANARY_${name.toUpperCase()}`, stage.key(name)])),
+      ...commonEnv,
+      ...env,
+    }
+  }
+
   /** After every check: the same process, alive and quick, within its memory. */
-  const quieten = async (driver: Driver, { rssMb = defaultRssMb }: GatewayOptions) => {
+  const quieten = async (driver: Driver, options: GatewayOptions) => {
     const peak = driver.peakRssMb()
-    if (peak > rssMb) fail(`I12: ${Math.round(peak)} MB of memory at the most, ${rssMb} are allowed`)
+    const limit = rssLimit(options)
+    if (peak > limit) fail(`I12: ${Math.round(peak)} MB of memory at the most, ${limit} are allowed`)
     if (mortal.has(driver)) return
     if (!driver.alive()) return fail(`the gateway is gone: ${shortened(driver.stderr().slice(-200))}`)
     const times: number[] = []
@@ -203,8 +223,14 @@ export function createStage(random: Random, commonEnv: Readonly<Record<string, s
       await look(driver.stdoutBytes(), 'on stdout')
       await look(driver.stderrBytes(), 'on stderr')
     }
+    for (const { server } of servers) {
+      await look(server.answers(), 'in an answer')
+      await look(server.output(), 'on stdout or stderr')
+    }
     for (const { origin, bytes } of upstreams) {
-      const owners = played.flatMap(({ bound }) => [...bound]).filter(([, other]) => other === origin)
+      const owners = [...played, ...servers]
+        .flatMap(({ options }) => boundOf(options))
+        .filter(([, other]) => other === origin)
       const where = `at ${origin}, which it is not bound to`
       await look(
         bytes,

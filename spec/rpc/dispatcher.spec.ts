@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { createDispatcher, type Exchange, type Handlers } from '../../src/rpc/dispatcher.ts'
+import { createDispatcher, type Exchange, type Handlers, type InFlight } from '../../src/rpc/dispatcher.ts'
 import { RpcError } from '../../src/rpc/message.ts'
 
 type Pending = { exchange: Exchange; resolve(result: object): void; reject(error: unknown): void }
 
 /** A dispatcher over an outlet that only writes down; requests for `wait` are answered by the test. */
-function open(options: { batches?: boolean } = {}) {
+function open(options: { batches?: boolean; inFlight?: InFlight } = {}) {
   const sent: unknown[] = []
   const pending: Pending[] = []
   const noticed: string[] = []
@@ -35,6 +35,7 @@ function open(options: { batches?: boolean } = {}) {
       acceptsBatches: () => options.batches ?? false,
     },
     { send: (message) => sent.push(message), congested: () => false, drained: () => Promise.resolve() },
+    options.inFlight,
   )
   return {
     dispatcher,
@@ -461,5 +462,40 @@ describe('the end', { timeout: 10_000 }, () => {
     pendingAt(1).reject(new RpcError(-32603, 'interrupted'))
     await idle
     assert.deepEqual(sent, [answer(1, { isError: true }), refusal(2, -32603, 'interrupted')])
+  })
+})
+
+describe('a peer that speaks over several outlets', () => {
+  test('an id in flight over one is in use over the other, and is cancelled from there', async () => {
+    const inFlight: InFlight = new Map()
+    const [one, other] = [open({ inFlight }), open({ inFlight })]
+    one.request(1, 'wait')
+    other.request(1, 'wait')
+    assert.deepEqual(other.sent, [inUse(1)])
+    other.cancel(1)
+    assert.equal(one.pendingAt(0).exchange.signal.aborted, true)
+    other.request(1, 'echo')
+    assert.deepEqual([one.sent, other.sent], [[], [inUse(1), answer(1, {})]])
+  })
+
+  test('each is idle, and is cancelled and interrupted, by itself', async () => {
+    const inFlight: InFlight = new Map()
+    const [one, other] = [open({ inFlight }), open({ inFlight })]
+    assert.equal(one.dispatcher.idle(), undefined)
+    one.request(1, 'wait')
+    one.request(2, 'wait')
+    other.request(3, 'wait')
+    let isIdle = false
+    const idle = one.dispatcher.idle()?.then(() => (isIdle = true))
+    one.pendingAt(0).resolve({})
+    await turn()
+    assert.equal(isIdle, false)
+    one.dispatcher.interrupt()
+    one.dispatcher.cancel()
+    await idle
+    assert.deepEqual(one.sent, [answer(1, {})])
+    assert.equal(one.dispatcher.idle(), undefined)
+    assert.equal(other.pendingAt(0).exchange.signal.aborted, false)
+    assert.deepEqual([...inFlight.keys()], [3])
   })
 })

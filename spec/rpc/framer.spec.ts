@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
-import { createFramer, type FramerLimits } from '../../src/rpc/framer.ts'
+import { createFramer, type FramerLimits, parseFrame } from '../../src/rpc/framer.ts'
 
 /** A frame as a test writes it: the value, or the code and the id that was saved. */
 type Seen = { value: unknown } | { code: number; id?: string | number }
@@ -371,3 +371,20 @@ test('more members than anybody has a use for are refused before they are parsed
   const [seen] = read([members(400)], small)
   assert.ok(seen && 'value' in seen)
 })
+
+const wholes: [name: string, bytes: string | Uint8Array, expected: unknown][] = [
+  ['over several lines', '{\n"a":\r\n1\n}\n', { value: { a: 1 } }],
+  ['behind a mark', '\ufeff{"a":1}', { value: { a: 1 } }],
+  ['a newline in a text', '"a\nb"', -32700],
+  ['two of them', '1\n2', -32700],
+  ['no UTF-8', Buffer.from([0x22, 0xff, 0x22]), -32700],
+  ['too deep', `${'['.repeat(257)}${']'.repeat(257)}`, -32600],
+  ['white space', ' \r\n', undefined],
+  ['nothing', '', undefined],
+]
+for (const [name, bytes, expected] of wholes) {
+  test(`a message that is not a line: ${name}`, () => {
+    const frame = parseFrame(Buffer.from(bytes))
+    assert.deepEqual(frame && 'error' in frame ? frame.error.code : frame, expected)
+  })
+}

@@ -3,6 +3,7 @@ import { nearest } from '../nearest.ts'
 import { call } from './call.ts'
 import { type Command, type Context, interrupted, misused, unread, wellDone, wentWrong } from './context.ts'
 import { doctor } from './doctor.ts'
+import { http } from './http.ts'
 import { init } from './init.ts'
 import { models } from './models.ts'
 import { record } from './record.ts'
@@ -10,7 +11,7 @@ import { replay } from './replay.ts'
 import { columns, flushed, paint, say, write } from './terminal.ts'
 
 /** Every verb, in the order in which they are shown. */
-export const commands: Readonly<Record<string, Command>> = { init, doctor, models, call, record, replay }
+export const commands: Readonly<Record<string, Command>> = { init, doctor, models, call, http, record, replay }
 
 const program = 'genai-gateway-mcp'
 
@@ -76,9 +77,9 @@ async function shown(text: string): Promise<number> {
 function helpOfAll(): string {
   const rows = Object.entries(commands).map(([name, { usage, summary }]) => ['', `${name} ${usage}`, summary])
   return [
-    `${program}: an MCP server (stdio) that puts language models behind tools.\n\n`,
+    `${program}: an MCP server that puts language models behind tools.\n\n`,
     `Usage: ${program} [COMMAND | --help | --version]\n\n`,
-    'Without an argument it serves MCP on stdin and stdout; an MCP client starts it so. For people:\n\n',
+    'Without an argument it serves MCP on stdin and stdout; an MCP client starts it so. The rest is for people:\n\n',
     columns(rows),
     `\n${program} COMMAND --help tells more. Everything is configured by environment variables, and nothing needs to be\n`,
     'set for it to start:\n\n',

@@ -1,5 +1,5 @@
 import { isObject } from '../json.ts'
-import { invalidParams, methodNotFound, type Request, RpcError } from '../rpc/message.ts'
+import { invalidParams, methodNotFound, type Params, type Request, RpcError } from '../rpc/message.ts'
 import { after, type Era, type Method, type ServerInfo } from './era.ts'
 import type { Methods } from './methods.ts'
 
@@ -31,9 +31,7 @@ export function createStateless(info: ServerInfo, instructions: string, { listTo
   }
 
   return {
-    claims: ({ method, params }) =>
-      method === 'server/discover' ||
-      (isObject(params?.['_meta']) && requestKeys.some((key) => Object.hasOwn(params['_meta'] as object, key))),
+    claims: claimsStateless,
     serve(request, exchange) {
       admit(request)
       const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined
@@ -60,8 +58,22 @@ export function createStateless(info: ServerInfo, instructions: string, { listTo
   }
 }
 
-function admit({ params }: Request): void {
-  const meta = isObject(params?.['_meta']) ? params['_meta'] : {}
+export function claimsStateless({ method, params }: Request): boolean {
+  return method === 'server/discover' || requestKeys.some((key) => Object.hasOwn(metaOf(params), key))
+}
+
+/** The version that the request itself names. */
+export function versionIn(params: Params | undefined): unknown {
+  return metaOf(params)[versionKey]
+}
+
+function metaOf(params: Params | undefined): Params {
+  return isObject(params?.['_meta']) ? params['_meta'] : {}
+}
+
+/** Throws RpcError unless the request says all that each of this revision has to. */
+export function admit({ params }: Request): void {
+  const meta = metaOf(params)
   const requested = meta[versionKey]
   if (requested === undefined || typeof requested !== 'string') {
     throw new RpcError(invalidParams, `Invalid params: _meta needs "${versionKey}"`, { supported: statelessVersions })

@@ -45,24 +45,30 @@ export type Handlers = {
 
 export type Dispatcher = {
   receive(frame: Frame): void
+  /** Resolves when the last request in flight is answered or cancelled; undefined where none is. */
+  idle(): Promise<void> | undefined
   /** Says that the end is near; resolves when the last request in flight is answered. */
   drain(): Promise<void>
   /** Interrupts what is still in flight; each is answered with what its handler makes of the interruption. */
   interrupt(): void
+  /** Cancels what is still in flight: nothing more is said. */
+  cancel(): void
 }
 
 const maxBatch = 128
 
-type InFlight = { abort(): void; silence(): void }
+/** Requests in flight by id: of one dispatcher, or of all that serve the same peer, each over an outlet of its own. */
+export type InFlight = Map<Id, { abort(): void; silence(): void }>
 
 /**
  * Serves many requests at once over one outlet. Every request gets exactly one answer, unless it is cancelled, and then
  * none: nothing at all goes out for it from then on.
  */
-export function createDispatcher(handlers: Handlers, outlet: Outlet): Dispatcher {
-  const inFlight = new Map<Id, InFlight>()
+export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: InFlight = new Map()): Dispatcher {
+  const own = new Set<Id>()
   let closing: AbortController | undefined
-  let onIdle: (() => void) | undefined
+  let waiting: (() => void)[] = []
+  const idle = () => (own.size === 0 ? undefined : new Promise<void>((resolve) => void waiting.push(resolve)))
   const draining = () => (closing ??= new AbortController())
 
   const dispatch = (value: unknown, reply: (response: Response | undefined) => void, batched: boolean): void => {
@@ -94,8 +100,12 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet): Dispatcher
       if (settled) return
       settled = true
       inFlight.delete(id)
+      own.delete(id)
       reply(response)
-      if (inFlight.size === 0) onIdle?.()
+      if (own.size > 0) return
+      const resumed = waiting
+      waiting = []
+      for (const resume of resumed) resume()
     }
     const exchange: Exchange = {
       id,
@@ -115,6 +125,7 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet): Dispatcher
     try {
       const result = handlers.serve(request, exchange)
       if (!(result instanceof Promise)) return reply(success(id, result))
+      own.add(id)
       inFlight.set(id, {
         abort: () => interruption().abort(),
         silence() {
@@ -168,12 +179,16 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet): Dispatcher
       else if (Array.isArray(frame.value)) dispatchBatch(frame.value)
       else dispatch(frame.value, sendResponse, false)
     },
+    idle,
     drain() {
       draining().abort()
-      return inFlight.size === 0 ? Promise.resolve() : new Promise((resolve) => (onIdle = resolve))
+      return idle() ?? Promise.resolve()
     },
     interrupt() {
-      for (const request of inFlight.values()) request.abort()
+      for (const id of own) inFlight.get(id)?.abort()
+    },
+    cancel() {
+      for (const id of own) inFlight.get(id)?.silence()
     },
   }
 }

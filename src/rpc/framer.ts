@@ -30,8 +30,6 @@ export type Framer = {
  * linear in the bytes; a line over the limit is skipped to its end while only its first 4 KiB are held.
  */
 export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimits = defaultLimits): Framer {
-  // An import would fail to link on a Node too old to have it, before main.ts can say so, and costs a millisecond.
-  const { isUtf8 } = process.getBuiltinModule('node:buffer')
   let held: Buffer[] = []
   let heldBytes = 0
   let skipping = false
@@ -53,9 +51,7 @@ export function createFramer(onFrame: (frame: Frame) => void, limits: FramerLimi
     const line = joined()
     const frame = skipping
       ? rejected(line, `a line must not exceed ${limits.maxLineBytes} bytes`)
-      : !isUtf8(line)
-        ? { error: new RpcError(parseError, 'Parse error: the line is not UTF-8') }
-        : parseLine(atStart ? withoutByteOrderMark(line) : line, limits)
+      : parseFrame(line, limits, atStart)
     held = []
     heldBytes = 0
     skipping = false
@@ -99,15 +95,24 @@ function beginningOf(parts: readonly Buffer[]): Buffer {
   return Buffer.concat(few)
 }
 
-function parseLine(line: Buffer, limits: FramerLimits): Frame | undefined {
-  const excess = excessOf(line, limits)
-  if (excess !== undefined) return rejected(line, excess)
-  const text = line.toString('utf8')
+/** Parses one message, whose length somebody else has limited; undefined where there is nothing but white space. */
+export function parseFrame(
+  bytes: Buffer,
+  limits: FramerLimits = defaultLimits,
+  mayHaveMark: boolean = true,
+): Frame | undefined {
+  // An import would fail to link on a Node too old to have it, before main.ts can say so, and costs a millisecond.
+  const { isUtf8 } = process.getBuiltinModule('node:buffer')
+  if (!isUtf8(bytes)) return { error: new RpcError(parseError, 'Parse error: the message is not UTF-8') }
+  const message = mayHaveMark ? withoutByteOrderMark(bytes) : bytes
+  const excess = excessOf(message, limits)
+  if (excess !== undefined) return rejected(message, excess)
+  const text = message.toString('utf8')
   try {
     return { value: JSON.parse(text) }
   } catch {
     // V8's message quotes the input, which may hold a secret: it is not passed on.
-    return text.trim() === '' ? undefined : { error: new RpcError(parseError, 'Parse error: the line is not JSON') }
+    return text.trim() === '' ? undefined : { error: new RpcError(parseError, 'Parse error: the message is not JSON') }
   }
 }
 

@@ -7,6 +7,7 @@ import { endings } from './endings.ts'
 import { hostile } from './hostile.ts'
 import { lines } from './lines.ts'
 import { load } from './load.ts'
+import { neighbours } from './neighbours.ts'
 import { plugins } from './plugins.ts'
 import { retries } from './retries.ts'
 import { debugCheck, secrets } from './secrets.ts'
@@ -22,6 +23,7 @@ export const checks: readonly Check[] = [
   debugCheck(faults),
   ...secrets,
   ...hostile,
+  ...neighbours,
   ...surroundings,
   ...plugins,
   ...load,

@@ -1,0 +1,264 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { createDispatcher, type Dispatcher, type Handlers, type InFlight } from '../rpc/dispatcher.ts'
+import { encodeMessage, type Redact } from '../rpc/encoder.ts'
+import { defaultLimits, parseFrame } from '../rpc/framer.ts'
+import {
+  failure,
+  invalidRequest,
+  type Outgoing,
+  parseError,
+  type Response,
+  RpcError,
+  readMessage,
+} from '../rpc/message.ts'
+import { crashExitCode, drainMs, finishInFlight, graceMs, onEnding, settlesWithin } from './ending.ts'
+import { type BodyLimits, createBodyReader } from './http-body.ts'
+import { type Authority, checkHead, healthPath, pathOf, type Refused } from './http-checks.ts'
+import { createReply, unkept } from './http-reply.ts'
+
+/** The value of a header, by its name in lower case. */
+export type Headers = (name: string) => string | undefined
+
+/** Whom a message is for and how it is answered, or the answer why it is not taken. */
+export type Admission =
+  | {
+      handlers: Handlers
+      inFlight: InFlight
+      /** Headers of the answer, asked for when it begins. */
+      headers(): Readonly<Record<string, string>>
+      statusOf(answer: Outgoing): number
+    }
+  | { status: number; refusal: Response }
+
+/** What a protocol over JSON-RPC has to say about requests that carry its messages. */
+export type Protocol = {
+  admit(message: unknown, headers: Headers, caller: string): Admission
+  /** Ends what a DELETE names, and says the status. */
+  end(headers: Headers, caller: string): number
+}
+
+export type HttpLimits = BodyLimits & {
+  /** Beyond these nobody is let in, not even to be told so. */
+  maxConnections: number
+  /** Requests of JSON-RPC at work; one more is told to come back. */
+  maxInFlight: number
+  /** For the head of a request, for the whole of it, and for a connection that carries none. */
+  headMs: number
+  requestMs: number
+  idleMs: number
+  /** For a reader that takes nothing. */
+  stalledMs: number
+  /** Silence before an answer becomes a stream, and between its comments. */
+  patienceMs: number
+  commentMs: number
+}
+
+export const defaultHttpLimits: HttpLimits = {
+  maxConnections: 16_384,
+  maxInFlight: 256,
+  maxBodyBytes: defaultLimits.maxLineBytes,
+  maxHeldBytes: 128 * 1024 * 1024,
+  headMs: 10_000,
+  requestMs: 60_000,
+  idleMs: 30_000,
+  stalledMs: 120_000,
+  patienceMs: 5_000,
+  commentMs: 15_000,
+}
+
+export type HttpOptions = {
+  host: string
+  port: number
+  /** Further names under which the server may be reached; its own at loopback always are. */
+  authorities: readonly Authority[]
+  /** Who comes with a bearer token, or without one; undefined if nobody who may. */
+  identify(token: string | undefined): string | undefined
+  redact: Redact
+  limits?: Partial<HttpLimits>
+}
+
+export type HttpServer = {
+  port: number
+  /** Lets nobody in any more, and ends when what was asked is answered. */
+  close(patienceMs: number): Promise<void>
+  /** Cancels everything. */
+  abandon(): void
+}
+
+const loopbackNames = ['localhost', '127.0.0.1', '[::1]']
+const retry = { 'retry-after': '1' }
+const full: Refused = { status: 503, sentence: 'too much is asked at once', headers: retry }
+const closing: Refused = { status: 503, sentence: 'the server is about to end', headers: retry }
+/** How long a client that is refused may go on sending, so that it comes to read why. */
+const lingerMs = 2_000
+
+/** Serves a protocol over HTTP. Rejects where the address cannot be listened on. */
+export async function startHttp(protocol: Protocol, options: HttpOptions): Promise<HttpServer> {
+  const { createServer } = await import('node:http')
+  const limits = { ...defaultHttpLimits, ...options.limits }
+  const readBody = createBodyReader(limits, full)
+  /** Withdraws what each connection has asked: an answer that waits behind another does not hear that they are both gone. */
+  const asked = new Map<Socket, Set<() => void>>()
+  const dispatchers = new Set<Dispatcher>()
+  const answers = new Set<Promise<void>>()
+  let isClosing = false
+
+  const server: Server = createServer({
+    headersTimeout: limits.headMs,
+    requestTimeout: limits.requestMs,
+    keepAliveTimeout: limits.idleMs,
+    connectionsCheckingInterval: Math.min(1_000, limits.headMs),
+    keepAlive: true,
+  })
+  server.maxConnections = limits.maxConnections
+  server.timeout = limits.stalledMs
+  server.on('connection', (socket) => {
+    const withdrawals = new Set<() => void>()
+    asked.set(socket, withdrawals)
+    socket.once('close', () => {
+      asked.delete(socket)
+      for (const withdraw of withdrawals) withdraw()
+    })
+  })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(options.port, options.host, resolve)
+  })
+  // What goes wrong with one connection is no reason to end.
+  server.on('error', () => {})
+  const { port } = server.address() as AddressInfo
+  const own = loopbackNames.map((name) => ({ name, port }))
+  const rules = { ...limits, identify: options.identify, authorities: [...own, ...options.authorities] }
+
+  const answer = (response: ServerResponse, status: number, message: Outgoing, headers: object = {}) => {
+    const line = encodeMessage(message, options.redact)
+    const length = Buffer.byteLength(line)
+    response.writeHead(status, { ...headers, ...unkept, 'content-type': 'application/json', 'content-length': length })
+    response.end(line)
+  }
+  const refuse = (request: IncomingMessage, response: ServerResponse, { status, sentence, headers }: Refused) => {
+    answer(response, status, failure(undefined, new RpcError(invalidRequest, `Refused: ${sentence}`)), headers)
+    if (request.complete) return
+    const { socket } = request
+    const timer = setTimeout(() => socket.destroy(), lingerMs)
+    request.once('close', () => clearTimeout(timer))
+    request.resume()
+  }
+
+  /** Answers what stands in a body; resolves when nothing more will be said of it. */
+  const serve = async (request: IncomingMessage, response: ServerResponse, bytes: Buffer, caller: string) => {
+    const frame = parseFrame(bytes) ?? { error: new RpcError(parseError, 'Parse error: there is no message') }
+    if ('error' in frame) return answer(response, 400, failure(frame.id, frame.error))
+    const isRequest = Array.isArray(frame.value) || readMessage(frame.value).kind === 'request'
+    if (isRequest && dispatchers.size >= limits.maxInFlight) return refuse(request, response, full)
+    const admission = protocol.admit(frame.value, headersOf(request), caller)
+    if ('refusal' in admission) return answer(response, admission.status, admission.refusal)
+
+    const reply = createReply(response, { ...limits, ...admission, redact: options.redact })
+    const dispatcher = createDispatcher(admission.handlers, reply, admission.inFlight)
+    dispatcher.receive(frame)
+    const idle = dispatcher.idle()
+    // What only has to be taken note of is accepted.
+    if (!idle) return reply.accept()
+    dispatchers.add(dispatcher)
+    const withdrawals = asked.get(request.socket)
+    withdrawals?.add(dispatcher.cancel)
+    if (!withdrawals) dispatcher.cancel()
+    await idle
+    withdrawals?.delete(dispatcher.cancel)
+    dispatchers.delete(dispatcher)
+    reply.end()
+  }
+
+  const readAndServe = async (request: IncomingMessage, response: ServerResponse, caller: string) => {
+    const body = await readBody(request)
+    if (body === undefined) return
+    if ('refused' in body) return refuse(request, response, body.refused)
+    if (isClosing) refuse(request, response, closing)
+    else await serve(request, response, body.bytes, caller)
+    body.release()
+  }
+
+  const keepTrack = ({ socket }: IncomingMessage, response: ServerResponse) => {
+    const withdrawals = asked.get(socket)
+    const answered = new Promise<void>((resolve) => {
+      withdrawals?.add(resolve)
+      response.once('close', () => {
+        withdrawals?.delete(resolve)
+        resolve()
+      })
+    })
+    answers.add(answered)
+    void answered.then(() => answers.delete(answered))
+  }
+
+  const handle = (request: IncomingMessage, response: ServerResponse, waits: boolean) => {
+    const checked = isClosing ? { refused: closing } : checkHead(request, rules)
+    // Who waits to be asked for a body and is refused may send it or not: the connection cannot tell.
+    if (isClosing || ('refused' in checked && waits)) response.setHeader('connection', 'close')
+    if ('refused' in checked) return refuse(request, response, checked.refused)
+    const { caller } = checked
+    if (waits) response.writeContinue()
+    if (pathOf(request) === healthPath) return void response.writeHead(204, unkept).end()
+    if (request.method === 'DELETE') {
+      const status = protocol.end(headersOf(request), caller)
+      if (status === 204) return void response.writeHead(status, unkept).end()
+      return refuse(request, response, { status, sentence: 'there is nothing to delete', headers: { allow: 'POST' } })
+    }
+    keepTrack(request, response)
+    void readAndServe(request, response, caller)
+  }
+  server.on('request', (request, response) => handle(request, response, false))
+  server.on('checkContinue', (request, response) => handle(request, response, true))
+
+  const interrupt = () => {
+    for (const dispatcher of dispatchers) dispatcher.interrupt()
+  }
+  return {
+    port,
+    async close(patienceMs) {
+      isClosing = true
+      server.close()
+      const idle = Promise.all([...dispatchers].map((dispatcher) => dispatcher.drain()))
+      await finishInFlight(idle, interrupt, patienceMs)
+      server.closeIdleConnections()
+      await settlesWithin(Promise.all(answers), drainMs)
+      server.closeAllConnections()
+    },
+    abandon() {
+      for (const dispatcher of dispatchers) dispatcher.cancel()
+      server.closeAllConnections()
+    },
+  }
+}
+
+/** Serves until a signal comes; resolves to the exit code. */
+export async function serveHttp(
+  protocol: Protocol,
+  {
+    onListening,
+    complain,
+    ...options
+  }: HttpOptions & {
+    onListening(port: number): void
+    /** Says one sentence to the person who runs the program. */
+    complain: (sentence: string) => void
+  },
+): Promise<number> {
+  const server = await startHttp(protocol, options)
+  return new Promise((resolve) => {
+    const begin = (exitCode: number) => void server.close(graceMs).then(() => resolve(exitCode))
+    const crash = () => {
+      server.abandon()
+      resolve(crashExitCode)
+    }
+    onEnding({ begin, hurry: resolve, crash }, complain)
+    // Whoever is told may want it to end at once.
+    onListening(server.port)
+  })
+}
+
+function headersOf({ headersDistinct }: IncomingMessage): Headers {
+  return (name) => headersDistinct[name]?.[0]
+}
