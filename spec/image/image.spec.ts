@@ -76,7 +76,7 @@ describe('what the image is', () => {
     assert.deepEqual(writable, [])
     assert.deepEqual(
       app.filter((file: string) => !file.endsWith('.mjs')),
-      ['LICENSE', 'THIRD-PARTY-LICENSES', 'code-cache'],
+      ['LICENSE', 'THIRD-PARTY-LICENSES', 'code-cache', 'llhttp-simd.wasm', 'llhttp.wasm'],
     )
   })
 })
