@@ -1,4 +1,4 @@
-import type { Event, Events } from '../gateway.ts'
+import { batchOf, type Event, type Events } from '../gateway.ts'
 import type { Middleware } from '../handle.ts'
 import { isExactInteger, nestsDeeperThan } from '../json.ts'
 import type { Secrets, StreamRedaction } from '../secrets.ts'
@@ -43,17 +43,15 @@ export function withRedaction(secrets: Secrets): Middleware {
       }
       try {
         for await (const events of next(ask, call)) {
-          const passed = events.flatMap(clean)
-          if (passed.length > 0) yield passed
+          yield* batchOf(events.flatMap(clean))
         }
       } catch (error) {
         // The text so far belongs to the fault's result.
-        yield rest()
+        yield* batchOf(rest())
         throw error
       }
       // Not every answer ends with a finish.
-      const left = rest()
-      if (left.length > 0) yield left
+      yield* batchOf(rest())
     }
 }
 
