@@ -10,11 +10,7 @@ export type Clock = {
   sleep(ms: number, signal: AbortSignal): Promise<void>
 }
 
-export type Timer = {
-  /** From here on it takes its whole time again, even if it has ended. */
-  restart(): void
-  stop(): void
-}
+export type Timer = { stop(): void }
 
 export const systemClock: Clock = {
   // To load what the global performance consists of takes a millisecond of the first call.
@@ -25,7 +21,7 @@ export const systemClock: Clock = {
   random: Math.random,
   timer(ms, onEnd) {
     const timeout = setTimeout(onEnd, ms)
-    return { restart: () => void timeout.refresh(), stop: () => clearTimeout(timeout) }
+    return { stop: () => clearTimeout(timeout) }
   },
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {

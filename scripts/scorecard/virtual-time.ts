@@ -17,15 +17,9 @@ export function createVirtualTime(random: () => number): VirtualTime {
     now: () => nowMs,
     random,
     timer(ms, onEnd) {
-      let own: Pending | undefined
-      const stop = () => void (own && pending.delete(own))
-      const restart = () => {
-        stop()
-        own = { atMs: nowMs + Math.max(0, ms), order: order++, work: onEnd }
-        pending.add(own)
-      }
-      restart()
-      return { restart, stop }
+      const own: Pending = { atMs: nowMs + Math.max(0, ms), order: order++, work: onEnd }
+      pending.add(own)
+      return { stop: () => void pending.delete(own) }
     },
     sleep(ms, signal) {
       return new Promise((resolve, reject) => {
