@@ -1,10 +1,11 @@
 // Builds dist/: the wire tower as the program itself, and the rest as bundles that it loads after its first answer.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { isBuiltin } from 'node:module'
+import { createRequire, isBuiltin } from 'node:module'
 import { build } from 'esbuild'
 import { licencesOf } from './licences.mjs'
 
+const require = createRequire(import.meta.url)
 const { version, engines } = JSON.parse(readFileSync('package.json', 'utf8'))
 const program = 'dist/genai-gateway-mcp.mjs'
 
@@ -54,9 +55,7 @@ const withoutUnused = {
     onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
       contents: `module.exports = () => { throw new Error('${path} is not part of this program') }`,
     }))
-    // Of Node's own client, undici wants to know one number and one class, of node:assert one function, and of node:util
-    // a log of its own, in which addresses would stand.
-    onResolve({ filter: /^node:(?:http|assert|util)$/ }, ({ path, importer }) =>
+    onResolve({ filter: /^node:(?:http|assert|util)$|^\.\/tree$|llhttp\/constants\.js$/ }, ({ path, importer }) =>
       (path === 'node:util' ? logOfUndici : clientOfUndici).test(importer)
         ? { path, namespace: 'in-short' }
         : undefined,
@@ -82,12 +81,32 @@ const parserBeside = {
 
 const clientOfUndici = /[\\/]undici[\\/]lib[\\/](?:core|dispatcher)[\\/]/
 const logOfUndici = /[\\/]undici[\\/]lib[\\/]core[\\/]diagnostics\.js$/
+/**
+ * Of Node's own client, undici wants to know one number and one class, of node:assert one function, of node:util a log of
+ * its own, in which addresses would stand, and of its parser's constants two tables. A tree of the usual header names is
+ * built at each start to save the lower-casing of a word.
+ */
+const { ERROR, TYPE } = require('undici/lib/llhttp/constants.js')
 const inShort = {
   'node:http': 'module.exports = { maxHeaderSize: 16 * 1024, IncomingMessage: class {} }',
   'node:assert': `module.exports = (holds, message = 'an assertion of undici does not hold') => {
     if (!holds) throw message instanceof Error ? message : new Error(message)
   }`,
+  './tree': 'module.exports = { tree: { lookup() {} } }',
+  '../llhttp/constants.js': `module.exports = ${JSON.stringify({ ERROR, TYPE })}`,
   'node:util': 'module.exports = { debuglog: () => Object.assign(() => {}, { enabled: false }) }',
+}
+
+/** A package that does not say so: what is not used of it (a formatter with its tables) need not be there. */
+const pureJsonc = {
+  name: 'jsonc-parser has no side effects',
+  setup({ onResolve, resolve }) {
+    onResolve({ filter: /^\.\/impl\/|^\.\/[a-z-]+$/ }, async ({ path, importer, resolveDir, kind, pluginData }) => {
+      if (pluginData === 'resolving' || !/[\\/]jsonc-parser[\\/]/.test(importer)) return undefined
+      const resolved = await resolve(path, { importer, resolveDir, kind, pluginData: 'resolving' })
+      return { ...resolved, sideEffects: false }
+    })
+  },
 }
 
 const common = {
@@ -133,7 +152,7 @@ for (const [name, path] of Object.entries(parts)) {
       define: { esbuildDetection: 'true' },
       metafile: true,
       banner: { js: 'const bundleUrl=import.meta.url;' },
-      plugins: [apart, withoutUnused, builtinsPlain, parserBeside],
+      plugins: [apart, withoutUnused, pureJsonc, builtinsPlain, parserBeside],
     }),
   )
 }
