@@ -3,6 +3,7 @@ import { identityOf, instructions } from './identity.ts'
 import { createServer } from './mcp/server.ts'
 import type { Tool } from './tool.ts'
 import { declarations } from './tools/declarations.ts'
+import { createPipe, type Pipe } from './transports/pipe.ts'
 import { serveStdio } from './transports/stdio.ts'
 
 /** Set by the build from package.json. */
@@ -24,14 +25,15 @@ if (isOlderThan(process.versions.node, REQUIRED_NODE)) {
     // Connections that providers keep open would hold the program for seconds.
     .then((exitCode) => process.exit(exitCode))
 } else {
-  void serve().then(async (exitCode) => {
+  const pipe = createPipe()
+  void serve(pipe).then(async (exitCode) => {
     await logged()
-    process.exit(exitCode)
+    pipe.exit(exitCode)
   })
 }
 
 /** Serves until the client is gone; resolves to the exit code. */
-async function serve(): Promise<number> {
+function serve(pipe: Pipe): Promise<number> {
   let tools: Promise<ReadonlyMap<string, Tool>> | undefined
   const load = async () => {
     const { createChat } = await import('./chat.ts')
@@ -48,8 +50,7 @@ async function serve(): Promise<number> {
   const server = createServer(identityOf(PACKAGE_VERSION), instructions, { declarations, load: loadOnce })
   let asked = false
 
-  if (process.stdin.isTTY)
-    complain('This is an MCP server: a client starts it and speaks to it over stdin. See --help.')
+  if (pipe.isTerminal()) complain('This is an MCP server: a client starts it and speaks to it over stdin. See --help.')
   return serveStdio(
     {
       ...server,
@@ -60,7 +61,7 @@ async function serve(): Promise<number> {
         return server.serve(request, exchange)
       },
     },
-    { input: process.stdin, output: process.stdout, redact: (line) => redact(line), complain },
+    { pipe, redact: (line) => redact(line), complain },
   )
 }
 

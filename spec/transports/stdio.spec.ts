@@ -75,12 +75,16 @@ function assertIncreasing(gateway: Gateway, token: unknown): void {
   for (const [index, step] of steps.entries()) assert.ok(index === 0 || step > (steps[index - 1] ?? step), `${steps}`)
 }
 
-/** Runs the code inside the gateway once it has begun to read, as a careless dependency would. */
-const inside = (code: string) => [
-  '--import',
-  `data:text/javascript,${encodeURIComponent(`process.stdin.once('resume', () => {${code}})`)}`,
-  program,
-]
+/** Runs the code in the gateway's process before the gateway itself. */
+const before = (code: string) => ['--import', `data:text/javascript,${encodeURIComponent(code)}`, program]
+
+/** Runs the code inside the gateway once it serves, as a careless dependency would. */
+const inside = (code: string) =>
+  before(`const begun = setInterval(() => {
+    if (process.listenerCount('SIGTERM') === 0) return
+    clearInterval(begun)
+    ${code}
+  }, 1)`)
 
 describe('stdout holds messages and nothing else', () => {
   test('what else is printed goes to stderr', async (t) => {
@@ -122,15 +126,32 @@ describe('stdout holds messages and nothing else', () => {
     assert.equal(raw, '{"jsonrpc":"2.0","id":"a","result":{}}\n{"jsonrpc":"2.0","id":"b","result":{}}\n')
   })
 
-  test('a fault inside ends the program, with what was answered delivered first', async (t) => {
-    const gateway = gatewayFor(t, {}, inside(`process.stdin.on('data', () => { throw new Error('kaboom') })`))
-    gateway.send({ jsonrpc: '2.0', id: 1, method: 'ping' })
-    assert.deepEqual(await gateway.exited, { code: 70, signal: null })
-    await until(() => gateway.child.stdout.readableEnded && gateway.child.stderr.readableEnded)
-    assert.deepEqual(gateway.messages, [{ jsonrpc: '2.0', id: 1, result: {} }])
-    assert.match(gateway.stderr(), /kaboom/)
-    assert.deepEqual(gateway.garbage, [])
-  })
+  const faults = {
+    'before the first call': `
+      const fs = process.getBuiltinModule('node:fs')
+      const { read } = fs
+      fs.read = (...args) => {
+        const done = args.pop()
+        read(...args, (...answer) => {
+          done(...answer)
+          throw new Error('kaboom')
+        })
+      }`,
+    'behind a call': `process.stdin.once('resume', () =>
+      process.stdin.on('data', () => { throw new Error('kaboom') }))`,
+  }
+  for (const [when, fault] of Object.entries(faults)) {
+    test(`a fault inside, ${when}, ends the program, with what was answered delivered first`, async (t) => {
+      const gateway = gatewayFor(t, {}, before(fault))
+      if (when === 'behind a call') await gateway.request('tools/call', { name: 'listModels', _meta: modernMeta }, 0)
+      gateway.send({ jsonrpc: '2.0', id: 1, method: 'ping' })
+      assert.deepEqual(await gateway.exited, { code: 70, signal: null })
+      await until(() => gateway.child.stdout.readableEnded && gateway.child.stderr.readableEnded)
+      assert.deepEqual(repliesTo(gateway, 1), [{ jsonrpc: '2.0', id: 1, result: {} }])
+      assert.match(gateway.stderr(), /kaboom/)
+      assert.deepEqual(gateway.garbage, [])
+    })
+  }
 
   test('taking a key out of a message leaves a message', async (t) => {
     const upstream = await upstreamFor(t, (_, response) =>

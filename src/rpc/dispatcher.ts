@@ -45,6 +45,8 @@ export type Handlers = {
 
 export type Dispatcher = {
   receive(frame: Frame): void
+  /** Whether a request is in flight. */
+  busy(): boolean
   /** Resolves when the last request in flight is answered or cancelled; undefined where none is. */
   idle(): Promise<void> | undefined
   /** Says that the end is near; resolves when the last request in flight is answered. */
@@ -179,6 +181,7 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
       else if (Array.isArray(frame.value)) dispatchBatch(frame.value)
       else dispatch(frame.value, sendResponse, false)
     },
+    busy: () => own.size > 0,
     idle,
     drain() {
       draining().abort()

@@ -1,33 +1,27 @@
-import type { Readable, Writable } from 'node:stream'
 import { createDispatcher, type Handlers, type Outlet } from '../rpc/dispatcher.ts'
 import { encodeMessage, type Redact } from '../rpc/encoder.ts'
 import { createFramer } from '../rpc/framer.ts'
 import type { Outgoing } from '../rpc/message.ts'
 import { crashExitCode, drainMs, finishInFlight, graceMs, onEnding, settlesWithin } from './ending.ts'
+import type { Pipe } from './pipe.ts'
 
 const parentWatchMs = 2_000
 /** Unread output beyond which no further request is read. */
 const maxUnreadBytes = 64 * 1024 * 1024
 
 type StdioOutlet = Outlet & {
+  /** To be called when the reader has caught up. */
+  resume(): void
   /** Resolves when all that was sent has been handed to the system. */
   flushed(): Promise<void>
-  unreadBytes(): number
 }
 
-/** Messages as lines on a stream: those of one turn of the event loop leave in one write, in order, none dropped. */
-export function createOutlet(stream: Writable, redact: Redact): StdioOutlet {
-  const write: (text: string, written?: () => void) => boolean = stream.write.bind(stream)
+/** Messages as lines: those of one turn of the event loop leave in one write, in order, none dropped. */
+function createOutlet(write: Pipe['write'], redact: Redact): StdioOutlet {
   let lines: string[] = []
   let scheduled: NodeJS.Immediate | undefined
   let full = false
   let waiting: (() => void)[] = []
-  stream.on('drain', () => {
-    full = false
-    const resumed = waiting
-    waiting = []
-    for (const resume of resumed) resume()
-  })
 
   const flush = () => {
     scheduled = undefined
@@ -35,7 +29,6 @@ export function createOutlet(stream: Writable, redact: Redact): StdioOutlet {
     lines = []
     full = !write(text)
   }
-  const drained = () => (full ? new Promise<void>((resolve) => waiting.push(resolve)) : Promise.resolve())
 
   return {
     send(message: Outgoing) {
@@ -43,7 +36,13 @@ export function createOutlet(stream: Writable, redact: Redact): StdioOutlet {
       scheduled ??= setImmediate(flush)
     },
     congested: () => full,
-    drained,
+    drained: () => (full ? new Promise<void>((resolve) => waiting.push(resolve)) : Promise.resolve()),
+    resume() {
+      full = false
+      const resumed = waiting
+      waiting = []
+      for (const resume of resumed) resume()
+    },
     async flushed() {
       if (scheduled) {
         clearImmediate(scheduled)
@@ -51,13 +50,11 @@ export function createOutlet(stream: Writable, redact: Redact): StdioOutlet {
       }
       await new Promise<void>((resolve) => write('', resolve))
     },
-    unreadBytes: () => stream.writableLength,
   }
 }
 
 export type StdioOptions = {
-  input: Readable
-  output: Writable
+  pipe: Pipe
   /** Takes secrets out of a line before it leaves. */
   redact: Redact
   /** Says one sentence to the person who runs the program. */
@@ -68,10 +65,8 @@ export type StdioOptions = {
  * Serves one peer over stdin and stdout until the input ends, a signal comes, the reader is gone or the parent is gone.
  * Resolves to the exit code when everything that was answered has been written.
  */
-export function serveStdio(handlers: Handlers, { input, output, redact, complain }: StdioOptions): Promise<number> {
-  const outlet = createOutlet(output, redact)
-  // From now on whatever else writes to stdout, a stray console.log of a dependency say, ends on stderr.
-  output.write = ((...args: Parameters<Writable['write']>) => process.stderr.write(...args)) as Writable['write']
+export function serveStdio(handlers: Handlers, { pipe, redact, complain }: StdioOptions): Promise<number> {
+  const outlet = createOutlet(pipe.write, redact)
   const dispatcher = createDispatcher(handlers, outlet)
   const framer = createFramer((frame) => dispatcher.receive(frame))
 
@@ -80,15 +75,10 @@ export function serveStdio(handlers: Handlers, { input, output, redact, complain
     const close = async (exitCode: number, patienceMs = graceMs) => {
       if (closing) return
       closing = true
-      input.pause()
+      pipe.pause()
       clearInterval(parentWatch)
       await finishInFlight(dispatcher.drain(), dispatcher.interrupt, patienceMs)
       await settlesWithin(outlet.flushed(), drainMs)
-      resolve(exitCode)
-    }
-    const abandon = (exitCode: number) => {
-      closing = true
-      dispatcher.interrupt()
       resolve(exitCode)
     }
     const crash = () => {
@@ -102,19 +92,25 @@ export function serveStdio(handlers: Handlers, { input, output, redact, complain
     // A signal behind the end of input shortens the grace, not the delivery; a second signal does not wait at all.
     const begin = (exitCode: number) => (closing ? dispatcher.interrupt() : void close(exitCode))
     onEnding({ begin, hurry: resolve, crash }, complain)
-    output.on('error', () => abandon(0))
-    output.on('close', () => abandon(0))
-    input.on('data', (chunk: Buffer) => {
-      framer.push(chunk)
-      if (outlet.unreadBytes() > maxUnreadBytes) {
-        input.pause()
-        void outlet.drained().then(() => closing || input.resume())
-      }
-    })
-    input.on('error', () => void close(0))
-    input.on('end', () => {
-      framer.end()
-      void close(0)
+    pipe.open({
+      chunk(bytes) {
+        framer.push(bytes)
+        if (pipe.unreadBytes() > maxUnreadBytes) {
+          pipe.pause()
+          void outlet.drained().then(() => closing || pipe.resume())
+        }
+        return dispatcher.busy()
+      },
+      end() {
+        framer.end()
+        void close(0)
+      },
+      drain: outlet.resume,
+      gone() {
+        closing = true
+        dispatcher.interrupt()
+        resolve(0)
+      },
     })
   })
 }
