@@ -506,6 +506,11 @@ describe('bytes that no client sends', () => {
       head([...usual, 'Mcp-Method: tools/call', `Content-Length: ${body.length}`]) + body,
       /^HTTP\/1\.1 400 /,
     ],
+    ...['__proto__', 'constructor', 'toString'].map((name): [string, string, RegExp] => [
+      `a header that is named ${name}`,
+      head([...usual, `${name}: x`, `Content-Length: ${body.length}`]) + body,
+      /^HTTP\/1\.1 200 /,
+    ]),
     ['no host', `POST /mcp HTTP/1.1\r\n${usual.join('\r\n')}\r\nContent-Length: 0\r\n\r\n`, /^HTTP\/1\.1 400 /],
     [
       'a header that is folded',

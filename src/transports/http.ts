@@ -259,6 +259,9 @@ export async function serveHttp(
   })
 }
 
-function headersOf({ headersDistinct }: IncomingMessage): Headers {
-  return (name) => headersDistinct[name]?.[0]
+function headersOf({ headers }: IncomingMessage): Headers {
+  return (name) => {
+    const value = headers[name]
+    return typeof value === 'string' ? value : undefined
+  }
 }
