@@ -594,6 +594,15 @@ describe('a body', () => {
     assert.equal(textOf((await ask(gateway, 'hi')).messages[0]), 'Hello')
   })
 
+  test('that would take all the memory is refused before it is parsed', async (t) => {
+    const gateway = await httpGatewayFor(t, { NODE_OPTIONS: '--max-old-space-size=256' })
+    for (const empty of ['{}', '[]']) {
+      const { status, messages } = await post(gateway, `[${`${empty},`.repeat(11_000_000)}1]`)
+      assert.deepEqual([status, at(messages, 0, 'error', 'code')], [400, -32600])
+    }
+    assert.equal((await post(gateway, discover.body, { headers: discover.headers })).status, 200)
+  })
+
   const faulty: [name: string, body: string | Uint8Array, code: number][] = [
     ['nothing', '', -32700],
     ['white space', ' \n ', -32700],
