@@ -55,7 +55,8 @@ export type Dispatcher = {
   cancel(): void
 }
 
-const maxBatch = 128
+/** More are refused as a whole. */
+export const maxBatch = 128
 
 /** Requests in flight by id: of one dispatcher, or of all that serve the same peer, each over an outlet of its own. */
 export type InFlight = Map<Id, { abort(): void; silence(): void }>

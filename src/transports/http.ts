@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { createDispatcher, type Dispatcher, type Handlers, type InFlight } from '../rpc/dispatcher.ts'
+import { createDispatcher, type Dispatcher, type Handlers, type InFlight, maxBatch } from '../rpc/dispatcher.ts'
 import { encodeMessage, type Redact } from '../rpc/encoder.ts'
 import { defaultLimits, parseFrame } from '../rpc/framer.ts'
 import {
@@ -41,7 +41,7 @@ export type Protocol = {
 export type HttpLimits = BodyLimits & {
   /** Beyond these nobody is let in, not even to be told so. */
   maxConnections: number
-  /** Requests of JSON-RPC at work; one more is told to come back. */
+  /** Requests of JSON-RPC at work, each of a batch counted; one more is told to come back. */
   maxInFlight: number
   /** For the head of a request, for the whole of it, and for a connection that carries none. */
   headMs: number
@@ -102,6 +102,7 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   const asked = new Map<Socket, Set<() => void>>()
   const dispatchers = new Set<Dispatcher>()
   const answers = new Set<Promise<void>>()
+  let atWork = 0
   let isClosing = false
 
   const server: Server = createServer({
@@ -150,8 +151,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   const serve = async (request: IncomingMessage, response: ServerResponse, bytes: Buffer, caller: string) => {
     const frame = parseFrame(bytes) ?? { error: new RpcError(parseError, 'Parse error: there is no message') }
     if ('error' in frame) return answer(response, 400, failure(frame.id, frame.error))
-    const isRequest = Array.isArray(frame.value) || readMessage(frame.value).kind === 'request'
-    if (isRequest && dispatchers.size >= limits.maxInFlight) return refuse(request, response, full)
+    const asks = requestsIn(frame.value)
+    if (asks > 0 && atWork + asks > limits.maxInFlight) return refuse(request, response, full)
     const admission = protocol.admit(frame.value, headersOf(request), caller)
     if ('refusal' in admission) return answer(response, admission.status, admission.refusal)
 
@@ -162,12 +163,14 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     // What only has to be taken note of is accepted.
     if (!idle) return reply.accept()
     dispatchers.add(dispatcher)
+    atWork += asks
     const withdrawals = asked.get(request.socket)
     withdrawals?.add(dispatcher.cancel)
     if (!withdrawals) dispatcher.cancel()
     await idle
     withdrawals?.delete(dispatcher.cancel)
     dispatchers.delete(dispatcher)
+    atWork -= asks
     reply.end()
   }
 
@@ -257,6 +260,12 @@ export async function serveHttp(
     // Whoever is told may want it to end at once.
     onListening(server.port)
   })
+}
+
+/** How many there may be, before anybody has looked into a batch. */
+function requestsIn(message: unknown): number {
+  if (Array.isArray(message)) return Math.min(message.length, maxBatch)
+  return readMessage(message).kind === 'request' ? 1 : 0
 }
 
 function headersOf({ headers }: IncomingMessage): Headers {
