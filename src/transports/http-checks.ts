@@ -95,14 +95,17 @@ function tokenIn(authorization: string | undefined): string | undefined {
   return /^bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
 }
 
-/** Who says nothing takes everything. */
+/** Who says nothing takes everything; of ranges the closest counts. */
 function accepts(header: string | undefined, type: string): boolean {
   const ranges = (header ?? '*/*').toLowerCase().split(',')
-  return ranges.some((range) => {
-    const [name = '', ...parameters] = range.split(';').map((part) => part.trim())
-    const refused = parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))
-    return !refused && ['*/*', `${type.split('/')[0]}/*`, type].includes(name)
-  })
+  const taken = new Map(
+    ranges.map((range) => {
+      const [name = '', ...parameters] = range.split(';').map((part) => part.trim())
+      return [name, !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))]
+    }),
+  )
+  const closest = [type, `${type.split('/')[0]}/*`, '*/*'].find((name) => taken.has(name))
+  return closest !== undefined && taken.get(closest) === true
 }
 
 /** `name:port` or `name` alone, in lower case; undefined for what is neither. */
