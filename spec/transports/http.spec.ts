@@ -225,6 +225,18 @@ describe('the start', () => {
     assert.equal((await post(gateway, discover.body, { headers })).status, 200)
   })
 
+  test('at the address that it tells, whichever it is', async (t) => {
+    // Only Linux has the whole of 127.0.0.0/8 without being told.
+    const further = process.platform === 'linux' ? ['127.0.0.2'] : []
+    for (const host of ['127.0.0.1', 'localhost', '0.0.0.0', ...further]) {
+      const gateway = await httpGatewayFor(t, {}, ['--host', host, '--allow-host', 'a.example.com'])
+      const asked = (own: string) => rawly(gateway, `GET /health HTTP/1.0\r\nHost: ${own}\r\n\r\n`, { host })
+      assert.equal(new URL(gateway.url).hostname, host)
+      assert.match((await asked(new URL(gateway.url).host)).said, /^HTTP\/1\.1 204 /, host)
+      assert.match((await asked(host)).said, /^HTTP\/1\.1 403 /, host)
+    }
+  })
+
   test('on every address, under a name', async (t) => {
     const gateway = await httpGatewayFor(t, { GATEWAY_HTTP_HOST: '0.0.0.0', GATEWAY_HTTP_ALLOW_HOSTS: 'a.example.com' })
     const headers = { ...discover.headers, host: 'a.example.com' }

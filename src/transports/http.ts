@@ -70,7 +70,7 @@ export const defaultHttpLimits: HttpLimits = {
 export type HttpOptions = {
   host: string
   port: number
-  /** Further names under which the server may be reached; its own at loopback always are. */
+  /** Further names under which the server may be reached; those of loopback and its own address always are. */
   authorities: readonly Authority[]
   /** Who comes with a bearer token, or without one; undefined if nobody who may. */
   identify(token: string | undefined): string | undefined
@@ -129,7 +129,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   // What goes wrong with one connection is no reason to end.
   server.on('error', () => {})
   const { port } = server.address() as AddressInfo
-  const own = loopbackNames.map((name) => ({ name, port }))
+  const address = options.host.includes(':') ? `[${options.host}]` : options.host
+  const own = [...loopbackNames, address].map((name) => ({ name, port }))
   const rules = { ...limits, identify: options.identify, authorities: [...own, ...options.authorities] }
 
   const answer = (response: ServerResponse, status: number, message: Outgoing, headers: object = {}) => {
