@@ -34,8 +34,8 @@ export type Admission =
 /** What a protocol over JSON-RPC has to say about requests that carry its messages. */
 export type Protocol = {
   admit(message: unknown, headers: Headers, caller: string): Admission
-  /** Ends what a DELETE names, and says the status. */
-  end(headers: Headers, caller: string): number
+  /** Ends what a DELETE names, or says why not. */
+  end(headers: Headers, caller: string): Refused | undefined
 }
 
 export type HttpLimits = BodyLimits & {
@@ -206,9 +206,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     if (waits) response.writeContinue()
     if (pathOf(request) === healthPath) return void response.writeHead(204, unkept).end()
     if (request.method === 'DELETE') {
-      const status = protocol.end(headersOf(request), caller)
-      if (status === 204) return void response.writeHead(status, unkept).end()
-      return refuse(request, response, { status, sentence: 'there is nothing to delete', headers: { allow: 'POST' } })
+      const refused = protocol.end(headersOf(request), caller)
+      return refused ? refuse(request, response, refused) : void response.writeHead(204, unkept).end()
     }
     keepTrack(request, response)
     void readAndServe(request, response, caller)
