@@ -157,10 +157,19 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
         value,
         (response) => {
           if (response) responses.push(response)
-          if (--open === 0 && responses.length > 0) outlet.send(responses)
+          if (--open === 0 && responses.length > 0) sendResponses(responses)
         },
         true,
       )
+    }
+  }
+
+  const sendResponses = (responses: Response[]) => {
+    try {
+      outlet.send(responses)
+    } catch (error) {
+      // Together they may be longer than a string can be, of which none is to blame alone.
+      outlet.send(responses.map(({ id }) => failure(id, error)))
     }
   }
 
