@@ -49,7 +49,8 @@ export function createAccess(source: KeySource, learn: Secrets['learn'], now: ()
     },
     problem() {
       if (faulty) return `a token needs at least ${minTokenLength} characters, none of them outside ASCII`
-      return digests.length === 0 ? 'the file of the token cannot be read, or is empty' : undefined
+      if (digests.length > 0) return undefined
+      return 'file' in source ? 'the file of the token cannot be read, or is empty' : 'no token is set'
     },
   }
 }

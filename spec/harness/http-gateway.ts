@@ -213,14 +213,15 @@ export function rawly(
   { port }: Endpoint,
   bytes: string,
   {
+    host = '127.0.0.1',
     halfClose = false,
     patienceMs = 5_000,
     enough = () => false,
-  }: { halfClose?: boolean; patienceMs?: number; enough?: (said: string) => boolean } = {},
+  }: { host?: string; halfClose?: boolean; patienceMs?: number; enough?: (said: string) => boolean } = {},
 ): Promise<{ said: string; closed: boolean; afterMs: number }> {
   return new Promise((resolve) => {
     const startedMs = performance.now()
-    const socket = connect(port, '127.0.0.1')
+    const socket = connect(port, host)
     let said = ''
     const settle = (closed: boolean) => {
       clearTimeout(timer)

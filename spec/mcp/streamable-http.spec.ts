@@ -185,7 +185,10 @@ describe('the handshake', () => {
       const called = await session.request('tools/call', { name: 'createCompletion', arguments: { prompt: 'hi' } })
       assert.equal(at(called.messages, 0, 'result', 'content', 0, 'text'), 'Hello')
       assert.equal(called.headers['mcp-session-id'], undefined)
-      const options = { method: 'DELETE', headers: { 'mcp-session-id': session.id } }
+      const own = { 'mcp-session-id': session.id }
+      const options = { method: 'DELETE', headers: { ...own, 'mcp-protocol-version': revision } }
+      const unspoken = { method: 'DELETE', headers: { ...own, 'mcp-protocol-version': '1999-01-01' } }
+      assert.equal((await post(gateway, undefined, unspoken)).status, 400)
       assert.equal((await post(gateway, undefined, options)).status, 204)
       const gone = await session.request('tools/list')
       assert.deepEqual([gone.status, codeOf(gone.messages[0])], [404, -32600])

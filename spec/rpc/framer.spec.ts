@@ -372,6 +372,15 @@ test('more members than anybody has a use for are refused before they are parsed
   assert.ok(seen && 'value' in seen)
 })
 
+test('so are more objects and arrays, which take most of the memory when they are empty', () => {
+  const empties = (empty: string, count: number) => `{"id":7,"a":[${Array(count).fill(empty).join(',')}]}\n`
+  for (const empty of ['{}', '[]']) {
+    assert.deepEqual(read([empties(empty, 499)], small), [{ code: -32600, id: 7 }])
+    const [seen] = read([empties(empty, 498)], small)
+    assert.ok(seen && 'value' in seen)
+  }
+})
+
 const wholes: [name: string, bytes: string | Uint8Array, expected: unknown][] = [
   ['over several lines', '{\n"a":\r\n1\n}\n', { value: { a: 1 } }],
   ['behind a mark', '\ufeff{"a":1}', { value: { a: 1 } }],

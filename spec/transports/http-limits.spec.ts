@@ -188,6 +188,54 @@ test('one call more than there may be is told to come back, and nothing else is'
   await until(() => state.ended === 2)
 })
 
+test('each call of a batch counts', async (t) => {
+  const { state, run } = endlessly()
+  const server = await started(t, run, { maxInFlight: 3 })
+  const { id } = await openSession(server, '2025-03-26')
+  const batch = (...ids: number[]) =>
+    ids.map((one) => ({ jsonrpc: '2.0', id: one, method: 'tools/call', params: { name: 'createCompletion' } }))
+  const send = (body: object, signal = AbortSignal.timeout(5_000)) =>
+    post(server, body, { headers: { 'mcp-session-id': id }, signal })
+  const abort = new AbortController()
+  const two = assert.rejects(send(batch(1, 2), abort.signal))
+  await until(() => state.begun === 2)
+  assert.equal((await send(batch(3, 4))).status, 503)
+  const one = assert.rejects(send(batch(3), abort.signal))
+  await until(() => state.begun === 3)
+  assert.equal((await ask(server, 'x')).status, 503)
+  abort.abort()
+  await Promise.all([two, one])
+  await until(() => state.ended === 3)
+  const again = new AbortController()
+  const three = assert.rejects(send(batch(1, 2, 3), again.signal))
+  await until(() => state.begun === 6)
+  again.abort()
+  await three
+})
+
+test('answers to a batch that cannot be written are errors, and the server lives', async (t) => {
+  // What contains itself stands for results that together are longer than a string can be.
+  const endless: object[] = [{ type: 'text', text: 'x' }]
+  endless.push({ type: 'text', text: 'x', endless })
+  const server = await started(t, async function* () {
+    yield {}
+    return { content: endless as ToolResult['content'] }
+  })
+  const { id } = await openSession(server, '2025-03-26')
+  const asked = [1, 2, 3].map((one) => ({
+    jsonrpc: '2.0',
+    id: one,
+    method: 'tools/call',
+    params: { name: 'createCompletion' },
+  }))
+  const signal = AbortSignal.timeout(5_000)
+  const { messages } = await post(server, asked, { headers: { 'mcp-session-id': id }, signal })
+  for (const number of [0, 1, 2]) {
+    assert.equal(at(messages, 0, number, 'id'), number + 1)
+    assert.equal(at(messages, 0, number, 'error', 'code'), -32603)
+  }
+})
+
 test('bodies that are held together have a limit together, being read or worked on', async (t) => {
   const { state, run } = endlessly()
   const server = await started(t, run, { maxHeldBytes: 1_000_000 })

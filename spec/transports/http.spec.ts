@@ -88,6 +88,9 @@ describe('who may come in', () => {
     ['who takes JSON alone', 406, { headers: { accept: 'application/json' } }],
     ['who takes a stream alone', 406, { headers: { accept: 'text/event-stream' } }],
     ['who does not take a stream', 406, { headers: { accept: 'application/json, text/event-stream;q=0' } }],
+    ['who takes everything but a stream', 406, { headers: { accept: 'text/event-stream;q=0.0, */*' } }],
+    ['who takes everything but JSON', 406, { headers: { accept: '*/*, application/json; q=0' } }],
+    ['who takes no other text', 200, { headers: { accept: 'text/*;q=0, text/event-stream, application/*' } }],
     ['who takes everything', 200, { headers: { accept: '*/*' } }],
     ['who does not say', 200, { headers: { accept: undefined } }],
     ['who prefers', 200, { headers: { accept: 'application/json;q=0.9,text/*;q=0.1' } }],
@@ -220,6 +223,18 @@ describe('the start', () => {
     assert.match(String(Buffer.concat(gateway.output)), /WITHOUT A TOKEN/)
     const headers = { ...discover.headers, authorization: undefined }
     assert.equal((await post(gateway, discover.body, { headers })).status, 200)
+  })
+
+  test('at the address that it tells, whichever it is', async (t) => {
+    // Only Linux has the whole of 127.0.0.0/8 without being told.
+    const further = process.platform === 'linux' ? ['127.0.0.2'] : []
+    for (const host of ['127.0.0.1', 'localhost', '0.0.0.0', ...further]) {
+      const gateway = await httpGatewayFor(t, {}, ['--host', host, '--allow-host', 'a.example.com'])
+      const asked = (own: string) => rawly(gateway, `GET /health HTTP/1.0\r\nHost: ${own}\r\n\r\n`, { host })
+      assert.equal(new URL(gateway.url).hostname, host)
+      assert.match((await asked(new URL(gateway.url).host)).said, /^HTTP\/1\.1 204 /, host)
+      assert.match((await asked(host)).said, /^HTTP\/1\.1 403 /, host)
+    }
   })
 
   test('on every address, under a name', async (t) => {
@@ -506,6 +521,11 @@ describe('bytes that no client sends', () => {
       head([...usual, 'Mcp-Method: tools/call', `Content-Length: ${body.length}`]) + body,
       /^HTTP\/1\.1 400 /,
     ],
+    ...['__proto__', 'constructor', 'toString'].map((name): [string, string, RegExp] => [
+      `a header that is named ${name}`,
+      head([...usual, `${name}: x`, `Content-Length: ${body.length}`]) + body,
+      /^HTTP\/1\.1 200 /,
+    ]),
     ['no host', `POST /mcp HTTP/1.1\r\n${usual.join('\r\n')}\r\nContent-Length: 0\r\n\r\n`, /^HTTP\/1\.1 400 /],
     [
       'a header that is folded',
@@ -587,6 +607,15 @@ describe('a body', () => {
     const unsaid = { ...headers, 'transfer-encoding': 'chunked' }
     assert.equal((await post(gateway, sized(limit + 1), { headers: unsaid })).status, 413)
     assert.equal(textOf((await ask(gateway, 'hi')).messages[0]), 'Hello')
+  })
+
+  test('that would take all the memory is refused before it is parsed', async (t) => {
+    const gateway = await httpGatewayFor(t, { NODE_OPTIONS: '--max-old-space-size=256' })
+    for (const empty of ['{}', '[]']) {
+      const { status, messages } = await post(gateway, `[${`${empty},`.repeat(11_000_000)}1]`)
+      assert.deepEqual([status, at(messages, 0, 'error', 'code')], [400, -32600])
+    }
+    assert.equal((await post(gateway, discover.body, { headers: discover.headers })).status, 200)
   })
 
   const faulty: [name: string, body: string | Uint8Array, code: number][] = [

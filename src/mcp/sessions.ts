@@ -10,7 +10,7 @@ export type Session = {
 }
 
 export type Sessions = {
-  /** Keeps a session and resolves to its id; undefined where there is no room, because all the others are at work. */
+  /** Keeps a session and returns its id; undefined where there is no room, because all the others are at work. */
   open(session: Session): string | undefined
   find(id: string, caller: string): Session | undefined
   close(id: string): void

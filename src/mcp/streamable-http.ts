@@ -57,10 +57,7 @@ export function createStreamableHttp(createPeer: () => Handlers, limits: Session
     const id = headers(sessionHeader)
     const opens = incoming.kind === 'request' && incoming.request.method === 'initialize'
     if (id === undefined && opens) return opening(caller)
-    const version = headers(versionHeader)
-    if (version !== undefined && !Object.hasOwn(revisions, version)) {
-      throw new RpcError(invalidRequest, `Invalid request: ${versionHeader} names a version that is not supported`)
-    }
+    if (!isSpoken(headers(versionHeader))) throw new RpcError(invalidRequest, `Invalid request: ${unspoken}`)
     if (id === undefined) {
       const what = `send initialize first and ${sessionHeader} from then on, or name the protocol version in _meta`
       throw new RpcError(invalidRequest, `Invalid request: ${what} (${statelessVersions.join(', ')})`)
@@ -88,18 +85,28 @@ export function createStreamableHttp(createPeer: () => Handlers, limits: Session
     end(headers, caller) {
       const id = headers(sessionHeader)
       // Where there are no sessions, there is no such method.
-      if (id === undefined || isStatelessVersion(headers(versionHeader))) return 405
+      if (id === undefined || isStatelessVersion(headers(versionHeader))) {
+        return { status: 405, sentence: 'there is no session to delete', headers: { allow: 'POST' } }
+      }
+      if (!isSpoken(headers(versionHeader))) return { status: 400, sentence: unspoken }
       const session = sessions.find(id, caller)
-      if (!session) return 404
+      if (!session) return { status: 404, sentence: 'there is no such session' }
       sessions.close(id)
       for (const request of session.inFlight.values()) request.silence()
-      return 204
+      return undefined
     },
   }
 }
 
 function admitted({ peer, inFlight }: Session): Extract<Admission, { handlers: Handlers }> {
   return { handlers: peer, inFlight, headers: () => ({}), statusOf }
+}
+
+const unspoken = `${versionHeader} names a version that is not supported`
+
+/** Whether a request may come in a session with this header; who leaves it out speaks what was agreed. */
+function isSpoken(version: string | undefined): boolean {
+  return version === undefined || Object.hasOwn(revisions, version)
 }
 
 function isStatelessVersion(version: unknown): boolean {

@@ -57,7 +57,8 @@ export type Dispatcher = {
   cancel(): void
 }
 
-const maxBatch = 128
+/** More are refused as a whole. */
+export const maxBatch = 128
 
 /** Requests in flight by id: of one dispatcher, or of all that serve the same peer, each over an outlet of its own. */
 export type InFlight = Map<Id, { abort(): void; silence(): void }>
@@ -158,10 +159,19 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
         value,
         (response) => {
           if (response) responses.push(response)
-          if (--open === 0 && responses.length > 0) outlet.send(responses)
+          if (--open === 0 && responses.length > 0) sendResponses(responses)
         },
         true,
       )
+    }
+  }
+
+  const sendResponses = (responses: Response[]) => {
+    try {
+      outlet.send(responses)
+    } catch (error) {
+      // Together they may be longer than a string can be, of which none is to blame alone.
+      outlet.send(responses.map(({ id }) => failure(id, error)))
     }
   }
 

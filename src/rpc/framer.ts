@@ -3,11 +3,17 @@ import { type Id, invalidRequest, isId, parseError, RpcError } from './message.t
 /** One line of input: a JSON value, or what is wrong with the line and the id that could be saved from it. */
 export type Frame = { value: unknown } | { error: RpcError; id?: Id }
 
-export type FramerLimits = { maxLineBytes: number; maxDepth: number; maxMembers: number }
+export type FramerLimits = {
+  maxLineBytes: number
+  maxDepth: number
+  /** Of members of objects, and as much again of objects and arrays. */
+  maxMembers: number
+}
 
 /**
  * 32 MiB is the largest request that a provider takes; nesting beyond 256 has no use and overflows recursive code; a
- * million members of objects take so long to parse that everything else waits.
+ * million members of objects take so long to parse that everything else waits. Ten million empty objects, which fit into
+ * a line, take a gigabyte.
  */
 export const defaultLimits: FramerLimits = { maxLineBytes: 32 * 1024 * 1024, maxDepth: 256, maxMembers: 100_000 }
 
@@ -166,11 +172,13 @@ function excessOf(line: Buffer, { maxDepth, maxMembers }: FramerLimits): string 
   if (line.length <= maxDepth) return undefined
   let depth = 0
   let members = 0
+  let containers = 0
   for (let at = 0; at < line.length; at++) {
     const byte = line[at]
     if (byte === quote) at = endOfString(line, at)
     else if (byte === 0x7b || byte === 0x5b) {
       if (++depth > maxDepth) return `a message must not nest deeper than ${maxDepth} levels`
+      if (++containers > maxMembers) return `a message must not have more than ${maxMembers} objects and arrays`
     } else if (byte === 0x7d || byte === 0x5d) depth--
     else if (byte === colon && ++members > maxMembers) return `a message must not have more than ${maxMembers} members`
   }

@@ -19,7 +19,7 @@ export const endpoint = '/mcp'
 export const healthPath = '/health'
 
 /** Each acts by its value: of two with the same name, a server before this one might act by the other. */
-const unrepeated = [
+const unrepeated = new Set([
   'host',
   'origin',
   'authorization',
@@ -29,7 +29,7 @@ const unrepeated = [
   'mcp-session-id',
   'mcp-method',
   'mcp-name',
-]
+])
 
 const bearer = { 'www-authenticate': 'Bearer' }
 
@@ -51,18 +51,20 @@ export function pathOf({ url = '' }: IncomingMessage): string {
 }
 
 /** A page in a browser may reach this server under a name of its own: it is known by what it calls it, and itself. */
-function refusalByName(
-  { headers, headersDistinct }: IncomingMessage,
-  known: readonly Authority[],
-): Refused | undefined {
-  if (unrepeated.some((name) => (headersDistinct[name]?.length ?? 0) > 1)) {
-    return { status: 400, sentence: 'a header is there twice' }
-  }
+function refusalByName({ headers, rawHeaders }: IncomingMessage, known: readonly Authority[]): Refused | undefined {
+  if (hasRepeated(rawHeaders)) return { status: 400, sentence: 'a header is there twice' }
   const host = readAuthority(headers.host)
   if (!host || !isKnown(host, known)) return { status: 403, sentence: 'the server does not go by this Host' }
   if (headers.origin === undefined) return undefined
   const origin = readOrigin(headers.origin)
   return origin && isKnown(origin, known) ? undefined : { status: 403, sentence: 'this Origin is not allowed' }
+}
+
+/** Node's own list of all values of a header, headersDistinct, throws before 22.22.2 where one is named `constructor`. */
+function hasRepeated(rawHeaders: readonly string[]): boolean {
+  const names = rawHeaders.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase())
+  const acting = names.filter((name) => unrepeated.has(name))
+  return new Set(acting).size < acting.length
 }
 
 function refusalByMethod(request: IncomingMessage): Refused | undefined {
@@ -93,14 +95,17 @@ function tokenIn(authorization: string | undefined): string | undefined {
   return /^bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
 }
 
-/** Who says nothing takes everything. */
+/** Who says nothing takes everything; of ranges the closest counts. */
 function accepts(header: string | undefined, type: string): boolean {
   const ranges = (header ?? '*/*').toLowerCase().split(',')
-  return ranges.some((range) => {
-    const [name = '', ...parameters] = range.split(';').map((part) => part.trim())
-    const refused = parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))
-    return !refused && ['*/*', `${type.split('/')[0]}/*`, type].includes(name)
-  })
+  const taken = new Map(
+    ranges.map((range) => {
+      const [name = '', ...parameters] = range.split(';').map((part) => part.trim())
+      return [name, !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))]
+    }),
+  )
+  const closest = [type, `${type.split('/')[0]}/*`, '*/*'].find((name) => taken.has(name))
+  return closest !== undefined && taken.get(closest) === true
 }
 
 /** `name:port` or `name` alone, in lower case; undefined for what is neither. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { createDispatcher, type Dispatcher, type Handlers, type InFlight } from '../rpc/dispatcher.ts'
+import { createDispatcher, type Dispatcher, type Handlers, type InFlight, maxBatch } from '../rpc/dispatcher.ts'
 import { encodeMessage, type Redact } from '../rpc/encoder.ts'
 import { defaultLimits, parseFrame } from '../rpc/framer.ts'
 import {
@@ -34,14 +34,14 @@ export type Admission =
 /** What a protocol over JSON-RPC has to say about requests that carry its messages. */
 export type Protocol = {
   admit(message: unknown, headers: Headers, caller: string): Admission
-  /** Ends what a DELETE names, and says the status. */
-  end(headers: Headers, caller: string): number
+  /** Ends what a DELETE names, or says why not. */
+  end(headers: Headers, caller: string): Refused | undefined
 }
 
 export type HttpLimits = BodyLimits & {
   /** Beyond these nobody is let in, not even to be told so. */
   maxConnections: number
-  /** Requests of JSON-RPC at work; one more is told to come back. */
+  /** Requests of JSON-RPC at work, each of a batch counted; one more is told to come back. */
   maxInFlight: number
   /** For the head of a request, for the whole of it, and for a connection that carries none. */
   headMs: number
@@ -70,7 +70,7 @@ export const defaultHttpLimits: HttpLimits = {
 export type HttpOptions = {
   host: string
   port: number
-  /** Further names under which the server may be reached; its own at loopback always are. */
+  /** Further names under which the server may be reached; those of loopback and its own address always are. */
   authorities: readonly Authority[]
   /** Who comes with a bearer token, or without one; undefined if nobody who may. */
   identify(token: string | undefined): string | undefined
@@ -102,6 +102,7 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   const asked = new Map<Socket, Set<() => void>>()
   const dispatchers = new Set<Dispatcher>()
   const answers = new Set<Promise<void>>()
+  let atWork = 0
   let isClosing = false
 
   const server: Server = createServer({
@@ -128,7 +129,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   // What goes wrong with one connection is no reason to end.
   server.on('error', () => {})
   const { port } = server.address() as AddressInfo
-  const own = loopbackNames.map((name) => ({ name, port }))
+  const address = options.host.includes(':') ? `[${options.host}]` : options.host
+  const own = [...loopbackNames, address].map((name) => ({ name, port }))
   const rules = { ...limits, identify: options.identify, authorities: [...own, ...options.authorities] }
 
   const answer = (response: ServerResponse, status: number, message: Outgoing, headers: object = {}) => {
@@ -150,8 +152,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   const serve = async (request: IncomingMessage, response: ServerResponse, bytes: Buffer, caller: string) => {
     const frame = parseFrame(bytes) ?? { error: new RpcError(parseError, 'Parse error: there is no message') }
     if ('error' in frame) return answer(response, 400, failure(frame.id, frame.error))
-    const isRequest = Array.isArray(frame.value) || readMessage(frame.value).kind === 'request'
-    if (isRequest && dispatchers.size >= limits.maxInFlight) return refuse(request, response, full)
+    const asks = requestsIn(frame.value)
+    if (asks > 0 && atWork + asks > limits.maxInFlight) return refuse(request, response, full)
     const admission = protocol.admit(frame.value, headersOf(request), caller)
     if ('refusal' in admission) return answer(response, admission.status, admission.refusal)
 
@@ -162,12 +164,14 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     // What only has to be taken note of is accepted.
     if (!idle) return reply.accept()
     dispatchers.add(dispatcher)
+    atWork += asks
     const withdrawals = asked.get(request.socket)
     withdrawals?.add(dispatcher.cancel)
     if (!withdrawals) dispatcher.cancel()
     await idle
     withdrawals?.delete(dispatcher.cancel)
     dispatchers.delete(dispatcher)
+    atWork -= asks
     reply.end()
   }
 
@@ -202,9 +206,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     if (waits) response.writeContinue()
     if (pathOf(request) === healthPath) return void response.writeHead(204, unkept).end()
     if (request.method === 'DELETE') {
-      const status = protocol.end(headersOf(request), caller)
-      if (status === 204) return void response.writeHead(status, unkept).end()
-      return refuse(request, response, { status, sentence: 'there is nothing to delete', headers: { allow: 'POST' } })
+      const refused = protocol.end(headersOf(request), caller)
+      return refused ? refuse(request, response, refused) : void response.writeHead(204, unkept).end()
     }
     keepTrack(request, response)
     void readAndServe(request, response, caller)
@@ -259,6 +262,15 @@ export async function serveHttp(
   })
 }
 
-function headersOf({ headersDistinct }: IncomingMessage): Headers {
-  return (name) => headersDistinct[name]?.[0]
+/** How many there may be, before anybody has looked into a batch. */
+function requestsIn(message: unknown): number {
+  if (Array.isArray(message)) return Math.min(message.length, maxBatch)
+  return readMessage(message).kind === 'request' ? 1 : 0
+}
+
+function headersOf({ headers }: IncomingMessage): Headers {
+  return (name) => {
+    const value = headers[name]
+    return typeof value === 'string' ? value : undefined
+  }
 }
