@@ -143,6 +143,15 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
     }
   }
 
+  const answer = (responses: Response | Response[]) => {
+    try {
+      outlet.send(responses)
+    } catch (error) {
+      // A result that cannot be written, one that nests without end say, must not cost the other calls.
+      outlet.send(Array.isArray(responses) ? responses.map(writable) : failure(responses.id, error))
+    }
+  }
+
   const dispatchBatch = (values: unknown[]): void => {
     if (!handlers.acceptsBatches() || values.length === 0 || values.length > maxBatch) {
       const reason = handlers.acceptsBatches() ? `a batch holds 1 to ${maxBatch} messages` : 'one message a line'
@@ -156,20 +165,10 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
         value,
         (response) => {
           if (response) responses.push(response)
-          if (--open === 0 && responses.length > 0) outlet.send(responses)
+          if (--open === 0 && responses.length > 0) answer(responses)
         },
         true,
       )
-    }
-  }
-
-  const sendResponse = (response: Response | undefined) => {
-    if (!response) return
-    try {
-      outlet.send(response)
-    } catch (error) {
-      // A result that cannot be written, one that nests without end say, must not cost the other calls.
-      outlet.send(failure(response.id, error))
     }
   }
 
@@ -177,7 +176,7 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
     receive(frame) {
       if ('error' in frame) outlet.send(failure(frame.id, frame.error))
       else if (Array.isArray(frame.value)) dispatchBatch(frame.value)
-      else dispatch(frame.value, sendResponse, false)
+      else dispatch(frame.value, (response) => response && answer(response), false)
     },
     idle,
     drain() {
@@ -190,5 +189,15 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
     cancel() {
       for (const id of own) inFlight.get(id)?.silence()
     },
+  }
+}
+
+/** The response if it can be written, and else that it could not. */
+function writable(response: Response): Response {
+  try {
+    JSON.stringify(response)
+    return response
+  } catch (error) {
+    return failure(response.id, error)
   }
 }
