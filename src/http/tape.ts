@@ -42,8 +42,8 @@ export type Redaction = {
 }
 
 /**
- * Keeps every exchange as a file of its own in a folder, named so that they stand in the order of their requests. What is written goes through the redaction; a folder that cannot be
- * written to is complained about once and costs no call.
+ * Keeps every exchange as a file of its own in a folder, named so that they stand in the order of their requests. What is
+ * written goes through the redaction; a folder that cannot be written to is complained about once and costs no call.
  */
 export function createRecorder(
   send: Send,
