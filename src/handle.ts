@@ -7,7 +7,7 @@ export type Call = ToolCall & { readonly deadline?: number }
 /** The one shape of work in the chat tower: an ask is answered by a stream of events. */
 export type Handle = (ask: Ask, call: Call) => AsyncIterable<Events>
 
-/** What cuts across all asks: cache, limit, metrics, transformation. */
+/** What cuts across all asks, as what stands around a handle. */
 export type Middleware = (next: Handle) => Handle
 
 /** Puts middleware around a handle, the first one outermost. */

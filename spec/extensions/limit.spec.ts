@@ -157,6 +157,33 @@ test('a reader that leaves gives its place back', async () => {
   }
 })
 
+test('a reader that leaves just as its place came free gives it back', async () => {
+  const provider = configOf({ maxConcurrency: 1 }).providers.get('a') as ProviderConfig
+  const route: Route = { provider, target: { provider: 'a', model: 'm', baseUrl: '', headers: {} } }
+  const translate = withLimits(
+    async function* (): AsyncGenerator<Events> {
+      for (;;) yield [{ type: 'text-delta', text: 'a' }]
+    },
+    () => 0,
+  )
+  const begin = async () => {
+    const { signal } = new AbortController()
+    const events = translate({ kind: 'chat', messages: [] }, route, { signal, deadline: 1, streaming: true })
+    return { events, first: (await events.next()).value?.[0]?.type }
+  }
+  const first = await begin()
+  const second = await begin()
+  assert.deepEqual([first.first, second.first], ['text-delta', 'queued'])
+  await first.events.return(undefined)
+  // The place is the second's by now, which has not asked for another event.
+  await settled()
+  await second.events.return(undefined)
+  await settled()
+  const third = await begin()
+  assert.equal(third.first, 'text-delta')
+  await third.events.return(undefined)
+})
+
 test('a call that is interrupted while it waits leaves at once, with the reason, and never runs', async () => {
   const { call, running } = build({ maxConcurrency: 1 })
   const first = call()

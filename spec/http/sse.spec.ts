@@ -157,6 +157,17 @@ test('an event of 6 MiB is too large in one piece as well', async () => {
   )
 })
 
+test('events that came before one that is too large are delivered, however the bytes are cut', async () => {
+  const whole = Buffer.concat([bytes('data: a\n\ndata: '), Buffer.alloc(6 * mebibyte, 'x'), bytes('\n\ndata: b\n\n')])
+  for (const chunks of [[whole], pieces(whole, mebibyte)]) {
+    const seen: string[] = []
+    await assert.rejects(async () => {
+      for await (const events of readEvents(stream(chunks))) seen.push(...events.map(({ data }) => data))
+    }, isFault('too_large'))
+    assert.deepEqual(seen, ['a'])
+  }
+})
+
 test('an event of many short lines is too large', async () => {
   const lines = Buffer.concat(Array.from({ length: 1024 }, () => bytes(`data: ${'x'.repeat(1017)}\n`)))
   await assert.rejects(eventsOf(Array.from({ length: 6 }, () => lines)), isFault('too_large'))

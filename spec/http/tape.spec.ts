@@ -289,3 +289,28 @@ test('a key that is spread over two chunks is not kept', async (t) => {
   assert.ok(!kept.includes(key.slice(0, 7)) && !kept.includes(key.slice(7)), kept)
   assert.match(kept, /\[redacted\] é/)
 })
+
+test('a reader that leaves while it waits, or before it has begun, ends the body at once', async (t) => {
+  const folder = folderFor(t)
+  for (const begins of [true, false]) {
+    let ended = false
+    const silent: Send = async () => {
+      const body: AsyncIterableIterator<Uint8Array> = {
+        next: () => new Promise(() => {}),
+        async return() {
+          ended = true
+          return { done: true, value: undefined }
+        },
+        [Symbol.asyncIterator]: () => body,
+      }
+      return { status: 200, headers: {}, body }
+    }
+    const { body } = await createRecorder(silent, folder, secrets, assert.fail)(request, never())
+    const chunks = body[Symbol.asyncIterator]()
+    if (begins) void chunks.next()
+    void chunks.return?.()
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.ok(ended)
+  }
+  assert.equal(read(folder).length, 2)
+})

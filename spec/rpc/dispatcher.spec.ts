@@ -6,6 +6,10 @@ import { RpcError } from '../../src/rpc/message.ts'
 
 type Pending = { exchange: Exchange; resolve(result: object): void; reject(error: unknown): void }
 
+/** A result that no JSON can hold. */
+const endless: { within?: object } = {}
+endless.within = endless
+
 /** A dispatcher over an outlet that only writes down; requests for `wait` are answered by the test. */
 function open(options: { batches?: boolean; inFlight?: InFlight } = {}) {
   const sent: unknown[] = []
@@ -24,6 +28,13 @@ function open(options: { batches?: boolean; inFlight?: InFlight } = {}) {
     rejects: async () => {
       throw new Error('a secret')
     },
+    endless: () => endless,
+    endlessLater: async () => endless,
+  }
+  const send = (message: unknown) => {
+    // What cannot be written throws, as it does at every outlet.
+    JSON.stringify(message)
+    sent.push(message)
   }
   const dispatcher = createDispatcher(
     {
@@ -34,7 +45,7 @@ function open(options: { batches?: boolean; inFlight?: InFlight } = {}) {
       },
       acceptsBatches: () => options.batches ?? false,
     },
-    { send: (message) => sent.push(message), congested: () => false, drained: () => Promise.resolve() },
+    { send, congested: () => false, drained: () => Promise.resolve() },
     options.inFlight,
   )
   return {
@@ -56,6 +67,8 @@ const refusal = (id: string | number | undefined, code: number, message: string,
   error: { code, message, ...(data === undefined ? {} : { data }) },
 })
 const inUse = (id: string | number) => refusal(id, -32600, 'Invalid request: this id is already in flight')
+
+const byId = (left: unknown, right: unknown) => (left as { id: number }).id - (right as { id: number }).id
 
 describe('every request gets one answer', () => {
   for (const id of [0, '', -1, 1, '1', 'a', 9007199254740991, 'x'.repeat(1024)]) {
@@ -341,6 +354,17 @@ describe('batches', () => {
     receive(Array.from({ length: 129 }, (_, id) => message(id, 'echo')))
     assert.deepEqual(sent, [badSize])
   })
+
+  for (const method of ['endless', 'endlessLater']) {
+    test(`a result that cannot be written costs its own request alone: ${method}`, async () => {
+      const { receive, sent, request } = open({ batches: true })
+      receive([message(1, method), message(2, 'echo')])
+      request(3, method)
+      await turn()
+      const refused = [refusal(1, -32603, 'Internal error'), refusal(3, -32603, 'Internal error')]
+      assert.deepEqual(sent.flat().sort(byId), [refused[0], answer(2, {}), refused[1]])
+    })
+  }
 
   test('one answer, with a response for each request and none for a notification', async () => {
     const { receive, sent, pendingAt } = open({ batches: true })

@@ -2,7 +2,7 @@ import pLimit, { type LimitFunction } from 'p-limit'
 import type { ProviderConfig } from '../config.ts'
 import { Fault, type FaultDetail } from '../errors.ts'
 import { type Ask, type Events, textOf } from '../gateway.ts'
-import type { Attempted, Translate } from '../pipeline/translator.ts'
+import type { Translate } from '../pipeline/translator.ts'
 
 /** Calls that may wait for a free place at one provider. */
 const maxQueued = 256
@@ -57,11 +57,11 @@ export function withLimits(translate: Translate, now: () => number): Translate {
     if (limit && queue.length() >= maxQueued) throw busy(`${maxQueued} calls are waiting already`, 1000, where)
     requests?.take(1)
     tokens?.take(estimate)
-    let leave = () => {}
+    const place = limit && enter(limit, attempted.signal, where)
     let made = 0
     let used: number | undefined
     try {
-      if (limit) leave = yield* queued(limit, queue, attempted, where)
+      if (place) yield* queued(place, queue, attempted.streaming)
       made = 1
       for await (const events of translate(ask, route, attempted)) {
         for (const event of events) {
@@ -78,7 +78,11 @@ export function withLimits(translate: Translate, now: () => number): Translate {
       requests?.take(made - 1)
       if (made === 0) used = 0
       if (used !== undefined) tokens?.take(used - estimate)
-      leave()
+      // Also where it has come free, or will, after its reader has gone.
+      place?.then(
+        (leave) => leave(),
+        () => {},
+      )
     }
   }
   return (ask, route, attempted) => {
@@ -140,37 +144,29 @@ function createQueue(): Queue {
   }
 }
 
-/** Waits for a place and tells who watches how many are in front; returns the function that gives the place back. */
-async function* queued(
-  limit: LimitFunction,
-  queue: Queue,
-  { signal, streaming }: Attempted,
-  where: FaultDetail,
-): AsyncGenerator<Events, () => void> {
+/** Waits until a place has come free, and tells who watches how many are in front. */
+async function* queued(place: Promise<unknown>, queue: Queue, streaming: boolean): AsyncGenerator<Events> {
   const ticket = queue.join()
-  let leave: (() => void) | undefined
-  const entering = enter(limit, signal, where).then((entered) => (leave = entered))
+  let free = false
+  const coming = place.then(() => (free = true))
   // Told below; nobody may be waiting when it fails.
-  entering.catch(() => {})
+  coming.catch(() => {})
   try {
     // To wake all who wait at each change costs the square of them: it is done for those alone who tell it.
-    if (!streaming) return await entering
-    // A free place is there a few turns later.
-    await Promise.race([entering, new Promise((resolve) => setImmediate(resolve))])
-    for (let told = 0; leave === undefined; ) {
-      const place = ticket.place()
-      if (place !== told) yield [{ type: 'queued', place }]
-      told = place
-      await Promise.race([entering, ticket.changed()])
+    if (!streaming) {
+      await coming
+      return
     }
-    return leave
-  } catch (error) {
-    leave?.()
-    throw error
+    // A free place is there a few turns later.
+    await Promise.race([coming, new Promise((resolve) => setImmediate(resolve))])
+    for (let told = 0; !free; ) {
+      const position = ticket.place()
+      if (position !== told) yield [{ type: 'queued', place: position }]
+      told = position
+      await Promise.race([coming, ticket.changed()])
+    }
   } finally {
     ticket.leave()
-    // A reader that has gone while its place came free gives it back.
-    if (leave === undefined) void entering.then((entered) => entered()).catch(() => {})
   }
 }
 

@@ -1,5 +1,5 @@
 import { Fault, type FaultDetail, type Met } from '../errors.ts'
-import type { Ask, ChatAsk, Event, Events, Usage } from '../gateway.ts'
+import { type Ask, batchOf, type ChatAsk, type Event, type Events, type Usage } from '../gateway.ts'
 import type { Call, Handle, Middleware } from '../handle.ts'
 import type { Reading } from '../pipeline/response-schema.ts'
 
@@ -39,14 +39,14 @@ async function* structured(next: Handle, ask: ChatAskWithSchema, call: Call): As
       continue
     }
     if (!call.streaming && turn.text !== '') yield [{ type: 'text-delta', text: turn.text }]
-    yield turn.logprobs
+    yield* batchOf(turn.logprobs)
     if (problem !== undefined) throw unfit(problem, turn)
     const usage = sumOf(usages)
-    yield [
+    yield* batchOf([
       ...(reading && 'value' in reading ? resultOf(reading) : []),
       ...(usage ? [{ type: 'usage' as const, usage }] : []),
       ...(turn.finish ? [turn.finish] : []),
-    ]
+    ])
     return
   }
 }
@@ -83,7 +83,7 @@ async function* takeTurn(
     }
   }
   try {
-    for await (const together of events) yield together.flatMap(passed)
+    for await (const together of events) yield* batchOf(together.flatMap(passed))
   } catch (error) {
     if (!streaming && texts.length > 0) yield [{ type: 'text-delta', text: texts.join('') }]
     if (!before || !(error instanceof Fault)) throw error

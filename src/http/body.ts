@@ -3,10 +3,12 @@ import { Fault } from '../errors.ts'
 import type { HttpResponse } from './message.ts'
 
 /** The largest JSON answer that is read, in bytes. */
-export const maxJsonBytes = 64 * 1024 * 1024
-/** How much of an error's body is looked at, in bytes, and for how long while it still comes. */
-export const maxErrorBytes = 64 * 1024
-const maxErrorMs = 2_000
+const maxJsonBytes = 64 * 1024 * 1024
+/** The most white space that may stand before an answer, in bytes: servers have been seen to send it while they think. */
+const maxBlankBytes = 1024 * 1024
+/** How much of an error's body is looked at, in bytes, and how long its end is waited for. */
+const maxErrorBytes = 64 * 1024
+const maxErrorMs = 5_000
 
 export type TextDecoding = {
   /** The next bytes as text; without bytes, the end. Stops for good before the first that are no UTF-8. */
@@ -123,10 +125,18 @@ export async function tellWhole({
     })
   }
   const begun: Uint8Array[] = []
+  let blankBytes = 0
   for (let next = await chunks.next(); !next.done; next = await chunks.next()) {
     begun.push(next.value)
     const begin = firstCharacter(next.value)
-    if (begin === undefined) continue
+    if (begin === undefined) {
+      blankBytes += next.value.length
+      if (blankBytes <= maxBlankBytes) continue
+      await chunks.return?.()
+      throw new Fault('too_large', 'the answer begins with more white space than the gateway accepts', {
+        cause: 'blank',
+      })
+    }
     const isEvents = startsField.test(begin)
     // What begins like neither is left to the one that its type names, who will say what is wrong with it.
     return { whole: '{['.includes(begin) || (!isEvents && type.includes('json')), body: putBack(begun, chunks) }
@@ -137,9 +147,12 @@ export async function tellWhole({
 /** How a line of an event stream begins: data, event, id, retry, or a comment. */
 const startsField = /[deir:]/
 
-/** The first character that is neither white space nor a part of a byte order mark. */
+/** White space, and the bytes of a byte order mark. */
+const blank = new Set([0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf])
+
+/** The first character that is none of these. */
 function firstCharacter(chunk: Uint8Array): string | undefined {
-  const at = chunk.findIndex((byte) => ![0x20, 0x09, 0x0a, 0x0d, 0xef, 0xbb, 0xbf].includes(byte))
+  const at = chunk.findIndex((byte) => !blank.has(byte))
   return at === -1 ? undefined : String.fromCharCode(chunk[at] as number)
 }
 
@@ -162,16 +175,18 @@ function putBack(begun: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncIte
 /** The beginning of an error's body as text, whatever its bytes are. */
 export async function readErrorText(response: HttpResponse): Promise<string> {
   const chunks: Uint8Array[] = []
-  const until = systemClock.now() + maxErrorMs
+  const timer = systemClock.timer(maxErrorMs, () => response.interrupt?.(unfinishedAnswer()))
   let bytes = 0
   try {
     for await (const chunk of response.body) {
       chunks.push(chunk)
       bytes += chunk.length
-      if (bytes >= maxErrorBytes || systemClock.now() > until) break
+      if (bytes >= maxErrorBytes) break
     }
   } catch {
     // The status has said enough; what came of the body is used.
+  } finally {
+    timer.stop()
   }
   return Buffer.concat(chunks).toString('utf8', 0, maxErrorBytes)
 }

@@ -22,7 +22,7 @@ export async function* readEvents(
     maxBufferSize: maxEventChars,
     onEvent: ({ event, data }) => {
       tooLarge ||= data.length > maxEventChars
-      events.push({ event, data })
+      if (!tooLarge) events.push({ event, data })
     },
     onError: ({ type }) => {
       tooLarge ||= type === 'max-buffer-size-exceeded'
@@ -38,22 +38,27 @@ export async function* readEvents(
       parser.feed(text)
       endsInCarriageReturn = text.endsWith('\r')
     }
+    return events
+  }
+  const assertSound = () => {
     if (tooLarge || bytes > maxStreamBytes) {
       throw new Fault('too_large', 'the streamed answer is larger than the gateway accepts', { cause: 'sse' })
     }
-    return events
+    if (decoding.fault) throw decoding.fault
   }
 
   for await (const chunk of body) {
     bytes += chunk.length
     const arrived = feed(decoding.decode(chunk))
+    // What stood before the fault has come, however the bytes were cut.
     if (arrived.length > 0) yield arrived
-    if (decoding.fault) throw decoding.fault
+    assertSound()
   }
   if (bytes === 0) throw emptyAnswer()
   const rest = feed(decoding.decode())
-  if (decoding.fault) throw decoding.fault
+  assertSound()
   // The parser holds back a last carriage return, which might have been half of a line end.
   yield endsInCarriageReturn ? [...rest, ...feed('\n')] : rest
   yield feed('\n\n').filter(({ data }) => endsAnswer(data))
+  assertSound()
 }

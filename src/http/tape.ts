@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../clock.ts'
 import { Fault } from '../errors.ts'
+import { ending } from '../iteration.ts'
 import type { HttpRequest, HttpResponse, Send } from './message.ts'
 import { brokenOff } from './problem.ts'
 
@@ -42,8 +43,8 @@ export type Redaction = {
 }
 
 /**
- * Keeps every exchange as a file of its own in a folder, named so that they stand in the order of their requests. What is written goes through the redaction; a folder that cannot be
- * written to is complained about once and costs no call.
+ * Keeps every exchange as a file of its own in a folder, named so that they stand in the order of their requests. What is
+ * written goes through the redaction; a folder that cannot be written to is complained about once and costs no call.
  */
 export function createRecorder(
   send: Send,
@@ -90,26 +91,35 @@ export function createRecorder(
   }
 }
 
-async function* recorded(
+/** No generator: whoever leaves while it waits would end the body only with the next chunk. */
+function recorded(
   body: AsyncIterable<Uint8Array>,
   { request, response }: Exchange,
   keep: (exchange: Exchange) => void,
-): AsyncGenerator<Uint8Array> {
+): AsyncIterable<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]()
   let lastMs = systemClock.now()
-  try {
-    for await (const bytes of body) {
-      const nowMs = systemClock.now()
-      const afterMs = Math.round(nowMs - lastMs)
-      lastMs = nowMs
-      response.chunks.push(chunkOf(bytes, afterMs))
-      yield bytes
-    }
-  } catch (error) {
+  let kept = false
+  const onEnd = () => {
+    if (!kept) keep({ request, response })
+    kept = true
+  }
+  const came = (next: IteratorResult<Uint8Array>) => {
+    if (next.done) return next
+    const nowMs = systemClock.now()
+    response.chunks.push(chunkOf(next.value, Math.round(nowMs - lastMs)))
+    lastMs = nowMs
+    return next
+  }
+  const failed = (error: unknown) => {
     response.fault = error instanceof Fault ? (error.detail.cause ?? error.code) : 'unknown'
     throw error
-  } finally {
-    keep({ request, response })
   }
+  const noted: AsyncIterator<Uint8Array> = {
+    next: () => chunks.next().then(came, failed),
+    return: (value) => chunks.return?.(value) ?? Promise.resolve({ done: true, value }),
+  }
+  return ending(noted, onEnd)
 }
 
 /** A key may be spread over two chunks. Keys are ASCII, so that bytes can be looked through as Latin-1. */

@@ -34,19 +34,10 @@ export function withTimeouts(send: Send, clock: TimeSource = systemClock): Send 
       // A head is quickly sent: the patience lasts until there is a byte of the body, to which a late one leaves time.
       const patienceMs = Math.max(firstByteMs, waitedMs + Math.min(idleMs, firstByteMs))
       alarm.set(patienceMs - waitedMs, expectBegin(patienceMs))
-      const chunks = response.body[Symbol.asyncIterator]()
       let begun = false
-      const told = (next: IteratorResult<Uint8Array>) => {
-        alarm.pause()
+      const onAsk = () => {
+        if (begun) alarm.set(idleMs, onIdle)
         begun = true
-        return next
-      }
-      const watched: AsyncIterator<Uint8Array> = {
-        next() {
-          if (begun) alarm.set(idleMs, onIdle)
-          return chunks.next().then(told)
-        },
-        return: (value) => chunks.return?.(value) ?? Promise.resolve({ done: true, value }),
       }
       return {
         ...response,
@@ -55,7 +46,7 @@ export function withTimeouts(send: Send, clock: TimeSource = systemClock): Send 
           release()
           silence.abort(fault)
         },
-        body: ending(watched, release),
+        body: ending(watched(response.body[Symbol.asyncIterator](), alarm, onAsk), release),
       }
     } catch (error) {
       release()
@@ -76,18 +67,25 @@ export function withPatience<T>(
 ): AsyncIterator<T> {
   const alarm = createAlarm(clock)
   const onEnd = () => onLate(lifeless(ms))
+  return ending(
+    watched(values, alarm, () => alarm.set(ms, onEnd)),
+    alarm.stop,
+  )
+}
+
+/** The same values; the alarm that is set when one is asked for rests once it has come. */
+function watched<T>(values: AsyncIterator<T>, alarm: Alarm, onAsk: () => void): AsyncIterator<T> {
   const told = (next: IteratorResult<T>) => {
     alarm.pause()
     return next
   }
-  const watched: AsyncIterator<T> = {
+  return {
     next() {
-      alarm.set(ms, onEnd)
+      onAsk()
       return values.next().then(told)
     },
     return: (value) => values.return?.(value) ?? Promise.resolve({ done: true, value }),
   }
-  return ending(watched, alarm.stop)
 }
 
 type Alarm = {

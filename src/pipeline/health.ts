@@ -28,10 +28,6 @@ type State = { failures: number; unanswered: number; restsUntilMs: number; faile
 export function createHealth(now: () => number): Health {
   const states = new Map<string, State>()
   const keyOf = ({ target }: Route) => `${target.provider}/${target.model}`
-  const rests = (route: Route) => {
-    const state = states.get(keyOf(route))
-    return state !== undefined && now() < state.restsUntilMs
-  }
   const failedAt = (route: Route) => states.get(keyOf(route))?.failedAtMs ?? 0
 
   const assertWorthAsking = (route: Route) => {
@@ -65,9 +61,10 @@ export function createHealth(now: () => number): Health {
         if (!only.provider.preset.local) assertWorthAsking(only)
         return routes
       }
-      const up = routes.filter((route) => !rests(route))
+      const nowMs = now()
+      const rests = (route: Route) => nowMs < (states.get(keyOf(route))?.restsUntilMs ?? nowMs)
       const down = routes.filter(rests).sort((left, right) => failedAt(left) - failedAt(right))
-      return [...up, ...down]
+      return [...routes.filter((route) => !rests(route)), ...down]
     },
     succeeded(route) {
       states.delete(keyOf(route))

@@ -15,7 +15,8 @@ type Block = { type: string; id: string; name: string; pieces: string[]; signatu
 
 /**
  * The answer of /v1/messages: a stream of named events that ends with `message_stop`, or a whole message from a server
- * that does not stream. Blocks are told apart by index; servers have been seen to leave out a block's end, or to give calls one index.
+ * that does not stream. Blocks are told apart by index; servers have been seen to leave out a block's end, or to give calls
+ * one index.
  */
 export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Events> {
   const { headers } = response
@@ -152,9 +153,7 @@ export async function* decodeMessage(response: HttpResponse): AsyncGenerator<Eve
       if (stopped) break
     }
   }
-  if (!stopped) {
-    throw unfinishedAnswer(!whole || blocks.length > 0)
-  }
+  if (!stopped) throw unfinishedAnswer(!whole || blocks.length > 0)
   yield [
     ...finished(blocks),
     ...explained(stopDetails),

@@ -61,9 +61,7 @@ export async function* decodeAnswer(response: HttpResponse): AsyncGenerator<Even
       if (done) break
     }
   }
-  if (!done) {
-    throw unfinishedAnswer(isOfDialect)
-  }
+  if (!done) throw unfinishedAnswer(isOfDialect)
 }
 
 /** One value, or, from a proxy that calls them one, lines of which the end of the body may have cut the last. */

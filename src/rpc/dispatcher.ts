@@ -146,6 +146,25 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
     }
   }
 
+  const answer = (responses: Response | Response[]) => {
+    try {
+      outlet.send(responses)
+    } catch (error) {
+      // A result that cannot be written, one that nests without end say, must not cost the other calls.
+      if (Array.isArray(responses)) answerEach(responses, error)
+      else outlet.send(failure(responses.id, error))
+    }
+  }
+
+  const answerEach = (responses: Response[], error: unknown) => {
+    try {
+      outlet.send(responses.map(writable))
+    } catch {
+      // Together they may be longer than a string can be, of which none is to blame alone.
+      outlet.send(responses.map(({ id }) => failure(id, error)))
+    }
+  }
+
   const dispatchBatch = (values: unknown[]): void => {
     if (!handlers.acceptsBatches() || values.length === 0 || values.length > maxBatch) {
       const reason = handlers.acceptsBatches() ? `a batch holds 1 to ${maxBatch} messages` : 'one message a line'
@@ -159,29 +178,10 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
         value,
         (response) => {
           if (response) responses.push(response)
-          if (--open === 0 && responses.length > 0) sendResponses(responses)
+          if (--open === 0 && responses.length > 0) answer(responses)
         },
         true,
       )
-    }
-  }
-
-  const sendResponses = (responses: Response[]) => {
-    try {
-      outlet.send(responses)
-    } catch (error) {
-      // Together they may be longer than a string can be, of which none is to blame alone.
-      outlet.send(responses.map(({ id }) => failure(id, error)))
-    }
-  }
-
-  const sendResponse = (response: Response | undefined) => {
-    if (!response) return
-    try {
-      outlet.send(response)
-    } catch (error) {
-      // A result that cannot be written, one that nests without end say, must not cost the other calls.
-      outlet.send(failure(response.id, error))
     }
   }
 
@@ -189,7 +189,7 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
     receive(frame) {
       if ('error' in frame) outlet.send(failure(frame.id, frame.error))
       else if (Array.isArray(frame.value)) dispatchBatch(frame.value)
-      else dispatch(frame.value, sendResponse, false)
+      else dispatch(frame.value, (response) => response && answer(response), false)
     },
     busy: () => own.size > 0,
     idle,
@@ -203,5 +203,15 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
     cancel() {
       for (const id of own) inFlight.get(id)?.silence()
     },
+  }
+}
+
+/** The response if it can be written, and else that it could not. */
+function writable(response: Response): Response {
+  try {
+    JSON.stringify(response)
+    return response
+  } catch (error) {
+    return failure(response.id, error)
   }
 }
