@@ -63,6 +63,13 @@ export function quote(text: string): string {
 
 /** A text without what moves a terminal, breaks a line or cannot be seen. */
 export function visible(text: string): string {
+  return plainWords.test(text) ? text : cleaned(text)
+}
+
+/** What most names are: the tables of Unicode are loaded only where one is not. */
+const plainWords = /^[!-~]+(?: [!-~]+)*$/
+
+function cleaned(text: string): string {
   return text
     .replace(/\u001b\[[0-?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)?/g, '')
     .replace(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ')
