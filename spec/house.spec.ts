@@ -104,10 +104,10 @@ const packages: Readonly<Record<string, string[]>> = {
 }
 
 /** What the program may load before its first answer, main.ts and all that it loads with it: what Node itself has loaded. */
-const wireBuiltins = ['node:buffer', 'node:fs']
+const wireBuiltins = ['node:buffer', 'node:fs', 'node:module']
 const wireRooms = [
   ...['main', 'identity', 'rpc', 'mcp', 'tools/declarations', 'json', 'tool'],
-  ...['transports/stdio', 'transports/pipe', 'transports/ending'],
+  ...['transports/stdio', 'transports/pipe', 'transports/outlet', 'transports/ending'],
 ]
 
 type Wall = { name: string; pattern: RegExp; allowed(file: string): boolean; but?: RegExp }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { basename, delimiter, dirname, join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { beginStream, streamEnd } from './harness/chat-script.ts'
 import { callTool, type Gateway, handshake, modernMeta, program } from './harness/gateway.ts'
@@ -261,5 +262,56 @@ describe('the start', () => {
     assert.equal(status, 0)
     assert.match(stdout, /"code":"configuration"/)
     assert.deepEqual(readdirSync(folder), before, 'nothing was written')
+  })
+})
+
+describe('what Node has parsed', () => {
+  /** A copy of the built program, beside which nothing has been kept yet. */
+  const copyFor = (t: TestContext) => {
+    const folder = folderFor(t)
+    cpSync(dirname(program), folder, { recursive: true, filter: (path) => !path.endsWith('.cache') })
+    return { program: join(folder, basename(program)), cache: join(folder, '.cache') }
+  }
+  const callAtOnce = async (t: TestContext, copy: string, env: Record<string, string> = {}) => {
+    const gateway = gatewayFor(t, env, [copy])
+    const closed = once(gateway.child, 'close')
+    const result = await callTool(gateway, 'createCompletion', { prompt: 'hi' })
+    assert.equal(errorOf(result), 'configuration')
+    assert.deepEqual(await gateway.end(), { code: 0, signal: null })
+    await closed
+    return gateway.stderr()
+  }
+  const accepted = /chat\.mjs was accepted/
+
+  test('is kept beside the bundles where a call waits for them, and taken from there', async (t) => {
+    const copy = copyFor(t)
+    const debug = { NODE_DEBUG_NATIVE: 'COMPILE_CACHE' }
+    assert.doesNotMatch(await callAtOnce(t, copy.program, debug), accepted)
+    const [kept] = readdirSync(copy.cache)
+    assert.ok(kept)
+    assert.match(await callAtOnce(t, copy.program, debug), accepted)
+    assert.deepEqual(readdirSync(copy.cache), [kept])
+  })
+
+  test('is no longer good for changed settings, and so is kept before they change', async (t) => {
+    const copy = copyFor(t)
+    const gateway = gatewayFor(t, {}, [copy.program])
+    await callTool(gateway, 'createCompletion', { prompt: 'hi' })
+    await until(() => existsSync(copy.cache) && readdirSync(copy.cache, { recursive: true }).length > 1)
+    await gateway.end()
+    assert.match(await callAtOnce(t, copy.program, { NODE_DEBUG_NATIVE: 'COMPILE_CACHE' }), accepted)
+  })
+
+  test('is not kept where nobody calls, where it is switched off, or where it cannot be written', async (t) => {
+    const copy = copyFor(t)
+    const gateway = gatewayFor(t, {}, [copy.program])
+    await handshake(gateway)
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    await gateway.end()
+    await callAtOnce(t, copy.program, { NODE_DISABLE_COMPILE_CACHE: '1' })
+    assert.equal(existsSync(copy.cache), false)
+    writeFileSync(copy.cache, '')
+    assert.doesNotMatch(await callAtOnce(t, copy.program), /cache/i)
+    assert.equal(readFileSync(copy.cache, 'utf8'), '')
   })
 })

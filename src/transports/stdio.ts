@@ -1,57 +1,13 @@
-import { createDispatcher, type Handlers, type Outlet } from '../rpc/dispatcher.ts'
-import { encodeMessage, type Redact } from '../rpc/encoder.ts'
+import { createDispatcher, type Handlers } from '../rpc/dispatcher.ts'
+import type { Redact } from '../rpc/encoder.ts'
 import { createFramer } from '../rpc/framer.ts'
-import type { Outgoing } from '../rpc/message.ts'
 import { crashExitCode, drainMs, finishInFlight, graceMs, onEnding, settlesWithin } from './ending.ts'
+import { createOutlet } from './outlet.ts'
 import type { Pipe } from './pipe.ts'
 
 const parentWatchMs = 2_000
 /** Unread output beyond which no further request is read. */
 const maxUnreadBytes = 64 * 1024 * 1024
-
-type StdioOutlet = Outlet & {
-  /** To be called when the reader has caught up. */
-  resume(): void
-  /** Resolves when all that was sent has been handed to the system. */
-  flushed(): Promise<void>
-}
-
-/** Messages as lines: those of one turn of the event loop leave in one write, in order, none dropped. */
-function createOutlet(write: Pipe['write'], redact: Redact): StdioOutlet {
-  let lines: string[] = []
-  let scheduled: NodeJS.Immediate | undefined
-  let full = false
-  let waiting: (() => void)[] = []
-
-  const flush = () => {
-    scheduled = undefined
-    const text = lines.length === 1 ? (lines[0] as string) : lines.join('')
-    lines = []
-    full = !write(text)
-  }
-
-  return {
-    send(message: Outgoing) {
-      lines.push(`${encodeMessage(message, redact)}\n`)
-      scheduled ??= setImmediate(flush)
-    },
-    congested: () => full,
-    drained: () => (full ? new Promise<void>((resolve) => waiting.push(resolve)) : Promise.resolve()),
-    resume() {
-      full = false
-      const resumed = waiting
-      waiting = []
-      for (const resume of resumed) resume()
-    },
-    async flushed() {
-      if (scheduled) {
-        clearImmediate(scheduled)
-        flush()
-      }
-      await new Promise<void>((resolve) => write('', resolve))
-    },
-  }
-}
 
 export type StdioOptions = {
   pipe: Pipe
@@ -95,7 +51,7 @@ export function serveStdio(handlers: Handlers, { pipe, redact, complain }: Stdio
     pipe.open({
       chunk(bytes) {
         framer.push(bytes)
-        if (pipe.unreadBytes() > maxUnreadBytes) {
+        if (pipe.unreadBytes() + outlet.waitingCharacters() > maxUnreadBytes) {
           pipe.pause()
           void outlet.drained().then(() => closing || pipe.resume())
         }

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { encodeLong, encodeMessage } from '../../src/rpc/encoder.ts'
+import type { Outgoing } from '../../src/rpc/message.ts'
+
+const same = (text: string) => text
+const answer = (result: object): Outgoing => ({ jsonrpc: '2.0', id: 1, result })
+
+function lineOf(message: Outgoing, redact = same): string {
+  const long = encodeLong(message, redact)
+  assert.ok(long, 'it is a long one')
+  const pieces = [...{ [Symbol.iterator]: () => long.pieces }]
+  assert.ok(
+    pieces.every((piece) => piece.length < 200_000),
+    'no piece is long',
+  )
+  return pieces.join('')
+}
+
+describe('a message with a long text', () => {
+  const long = 300_000
+  const texts: Record<string, string> = {
+    plain: 'x'.repeat(long),
+    'full of escapes': '"\\\n\u0001'.repeat(long / 4),
+    'beyond Latin': 'ä„語'.repeat(long / 3),
+    'characters of two halves': '😀'.repeat(long / 2),
+    'the same, one off': `.${'😀'.repeat(long / 2)}`,
+    'halves alone': '\ud83d'.repeat(long),
+    'the other halves': `\ude00${'\ud83d\ude00\ude00'.repeat(long / 3)}`,
+  }
+  for (const [name, text] of Object.entries(texts)) {
+    test(`has the same line, piece by piece: ${name}`, () => {
+      for (const message of [
+        answer({ content: [{ type: 'text', text }], structuredContent: { text, left: undefined, none: null, n: 1.5 } }),
+        answer({ content: [{ type: 'text', text: 'short' }, 7, undefined, { type: 'text', text }, []], isError: true }),
+        answer({ structuredContent: { text, deep: { in: { it: { all: [text.slice(0, 10)] } } } } }),
+        { jsonrpc: '2.0', method: 'notifications/progress', params: { progress: 1, message: text } } as const,
+      ])
+        assert.ok(lineOf(message) === `${encodeMessage(message, same)}\n`)
+    })
+  }
+
+  test('of any length around the bounds', () => {
+    for (let more = -3; more <= 3; more++) {
+      for (const length of [262_144, 262_144 + 16_384]) {
+        const message = answer({ text: '😀a'.repeat((length + 3) / 3).slice(0, length + more) })
+        const line = `${encodeMessage(message, same)}\n`
+        if (length + more < 262_144) assert.equal(encodeLong(message, same), undefined)
+        else assert.ok(lineOf(message) === line)
+      }
+    }
+  })
+
+  test('holds no secret, wherever it stands', () => {
+    const secret = 'sk-0123456789'
+    const redact = (text: string) => text.replaceAll(secret, '[redacted]')
+    for (const at of [0, 1000, 16_384 - 5, 16_384, 262_144]) {
+      const text = `${'x'.repeat(at)}${secret}${'y'.repeat(300_000)}`
+      const message = answer({ content: [{ type: 'text', text }], structuredContent: { text, short: secret } })
+      const line = lineOf(message, redact)
+      assert.ok(!line.includes(secret))
+      assert.ok(line === `${encodeMessage(message, redact)}\n`)
+    }
+  })
+
+  test('what cannot be written is told before the first piece', () => {
+    const endless: { within?: object } = {}
+    endless.within = endless
+    const message = answer({ text: 'x'.repeat(300_000), endless })
+    assert.throws(() => encodeLong(message, same), /circular/i)
+  })
+})
+
+test('a message without a long text is no long line, however many short ones it has', () => {
+  const texts = Array(100).fill('x'.repeat(100_000))
+  assert.equal(encodeLong(answer({ texts }), same), undefined)
+  assert.equal(encodeLong(answer({ embeddings: [Array(100_000).fill(0.5)] }), same), undefined)
+})
