@@ -268,6 +268,14 @@ test('the built wire tower imports only what is on the list', () => {
   assert.doesNotMatch(bundle, /\brequire\(|createRequire|child_process|\beval\(|new Function/)
 })
 
+test('of node:assert, the bundles use no more than the function that the build puts in its place', () => {
+  for (const name of ['chat', 'proxy']) {
+    const bundle = readFileSync(new URL(`dist/${name}.mjs`, root), 'utf8')
+    assert.match(bundle, /an assertion of undici does not hold/)
+    assert.doesNotMatch(bundle, /\bassert\d*\.[a-z]/)
+  }
+})
+
 test('nothing is installed with the package, and no vendor SDK is bundled', () => {
   const { dependencies = {} } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
     dependencies?: Record<string, string>

@@ -248,6 +248,28 @@ test('callers that went away free the queue for others', async () => {
   assert.equal(await next, 'text-delta,finish')
 })
 
+test('callers that come and go while one call lasts are not remembered without end', async () => {
+  const { call, running } = build({ maxConcurrency: 1 })
+  const first = call()
+  await settled()
+  const outcomes = new Set<string>()
+  for (let round = 0; round < 50; round++) {
+    const controller = new AbortController()
+    const gone = Promise.allSettled(Array.from({ length: 250 }, () => call('a', controller.signal, false)))
+    await turn()
+    controller.abort()
+    for (const outcome of await gone) if (outcome.status === 'rejected') outcomes.add((outcome.reason as Fault).code)
+  }
+  assert.deepEqual([...outcomes], ['unavailable', 'busy'])
+  running[0]?.end()
+  await first
+  await settled()
+  const next = call()
+  await settled()
+  running[1]?.end()
+  assert.equal(await next, 'text-delta,finish')
+})
+
 test('requestsPerMinute: a burst of that many, then busy with the time until the next', async () => {
   const { call, running, advance } = build({ requestsPerMinute: 6 })
   const busyFor = (ms: number) => (error: unknown) =>

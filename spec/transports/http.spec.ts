@@ -134,7 +134,10 @@ describe('who may come in', () => {
   test('further names are allowed by option, and several tokens', async (t) => {
     const second = 'another-token-0123456789'
     const env = { GATEWAY_HTTP_TOKEN: `${token}, ${second}` }
-    const names = ['--allow-host', 'gateway.example.com', '--allow-host', 'other.example.com:8443']
+    const names = ['gateway.example.com', 'other.example.com:8443', 'tls.example.com:443'].flatMap((name) => [
+      '--allow-host',
+      name,
+    ])
     const gateway = await httpGatewayFor(t, env, names)
     const statusFor = async (headers: Record<string, string>) =>
       (await post(gateway, discover.body, { headers: { ...discover.headers, ...headers } })).status
@@ -143,6 +146,10 @@ describe('who may come in', () => {
     assert.equal(await statusFor({ host: 'gateway.example.com', origin: 'https://gateway.example.com' }), 200)
     assert.equal(await statusFor({ host: 'other.example.com:8443' }), 200)
     assert.equal(await statusFor({ host: 'other.example.com' }), 403)
+    assert.equal(await statusFor({ host: 'tls.example.com' }), 200)
+    assert.equal(await statusFor({ host: 'tls.example.com:80' }), 403)
+    assert.equal(await statusFor({ host: 'tls.example.com', origin: 'https://tls.example.com' }), 200)
+    assert.equal(await statusFor({ host: 'tls.example.com', origin: 'http://tls.example.com' }), 403)
     assert.equal(await statusFor({ host: 'x.gateway.example.com' }), 403)
     assert.equal(await statusFor({ authorization: `Bearer ${second}` }), 200)
     assert.equal(await statusFor({ authorization: `Bearer ${token}, ${second}` }), 401)

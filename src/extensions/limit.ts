@@ -6,6 +6,8 @@ import type { Translate } from '../pipeline/translator.ts'
 
 /** Calls that may wait for a free place at one provider. */
 const maxQueued = 256
+/** Calls whose places the limit still keeps, those that have gone while they waited among them. */
+const maxPending = 10_000
 const minuteMs = 60_000
 
 type Gate = {
@@ -54,7 +56,8 @@ export function withLimits(translate: Translate, now: () => number): Translate {
     const over = rates.find(({ waitMs }) => waitMs > 0)
     if (over) throw busy(`the configured ${over.setting} are used up`, over.waitMs, where)
     // Counted here and not by the limit, which keeps the places of callers that have gone until their turn comes.
-    if (limit && queue.length() >= maxQueued) throw busy(`${maxQueued} calls are waiting already`, 1000, where)
+    if (limit && (queue.length() >= maxQueued || limit.pendingCount >= maxPending))
+      throw busy(`${maxQueued} calls are waiting already`, 1000, where)
     requests?.take(1)
     tokens?.take(estimate)
     const place = limit && enter(limit, attempted.signal, where)

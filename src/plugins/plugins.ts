@@ -107,10 +107,9 @@ function dialectOf(thread: Thread, { operations, tools }: z.infer<Shapes['descri
 
 /** Events that stop at once when the call is interrupted, even where the thread hangs. */
 function abandonable(events: AsyncGenerator<Events>, signal: AbortSignal): AsyncIterable<Events> {
-  const abandoned = Promise.withResolvers<never>()
-  abandoned.promise.catch(() => {})
+  let interrupt = (_reason: unknown) => {}
   const abandon = () => {
-    abandoned.reject(signal.reason)
+    interrupt(signal.reason)
     events.return(undefined).catch(() => {})
   }
   if (signal.aborted) abandon()
@@ -119,7 +118,11 @@ function abandonable(events: AsyncGenerator<Events>, signal: AbortSignal): Async
   const iterator: AsyncIterator<Events> = {
     async next() {
       try {
-        const next = await Promise.race([events.next(), abandoned.promise])
+        const next = await new Promise<IteratorResult<Events>>((resolve, reject) => {
+          if (signal.aborted) reject(signal.reason)
+          interrupt = reject
+          events.next().then(resolve, reject)
+        })
         if (next.done) over()
         return next
       } catch (error) {

@@ -127,6 +127,8 @@ function readOrigin(text: string): Authority | undefined {
   return authority && { ...authority, port: authority.port ?? (port as number) }
 }
 
-function isKnown({ name, port = 80 }: Authority, known: readonly Authority[]): boolean {
-  return known.some((one) => one.name === name && (one.port === undefined || one.port === port))
+/** Without a port it is one that a scheme has: a server in front may take TLS off, and leave the Host as it was. */
+function isKnown({ name, port }: Authority, known: readonly Authority[]): boolean {
+  const ports = port === undefined ? [...defaultPorts.values()] : [port]
+  return known.some((one) => one.name === name && (one.port === undefined || ports.includes(one.port)))
 }
