@@ -18,13 +18,13 @@ export type PipeOutlet = Outlet & {
  */
 export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
   let queue: (string | LongLine)[] = []
-  let scheduled: NodeJS.Immediate | undefined
+  let scheduled = false
   let full = false
   let waiting: (() => void)[] = []
   let waitingCharacters = 0
 
   const flush = () => {
-    scheduled = undefined
+    scheduled = false
     const sent = queue
     queue = []
     let lines: string[] = []
@@ -59,7 +59,8 @@ export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
       const long = encodeLong(message, redact)
       if (long) waitingCharacters += long.characters
       queue.push(long ?? `${encodeMessage(message, redact)}\n`)
-      scheduled ??= setImmediate(flush)
+      if (!scheduled) setImmediate(flush)
+      scheduled = true
     },
     congested: () => full,
     drained,
@@ -72,11 +73,8 @@ export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
       for (const resume of resumed) resume()
     },
     async flushed() {
-      if (scheduled) {
-        clearImmediate(scheduled)
-        flush()
-      }
-      while (queue.length > 0) await drained()
+      // Whoever waited for the reader beside this may have sent more by then.
+      for (flush(); queue.length > 0; flush()) await drained()
       await new Promise<void>((resolve) => write('', resolve))
     },
     waitingCharacters: () => waitingCharacters,
