@@ -18,8 +18,8 @@ function encodeValue(value: unknown, redact: Redact): string {
 
 /** The line of a message in which a text stands that is too long to be copied at once. */
 export type LongLine = {
-  /** About as many as the line has. */
-  characters: number
+  /** About as many characters as the line has. */
+  length: number
   pieces: Iterator<string>
 }
 
@@ -37,8 +37,8 @@ const maxDepth = 4
 export function encodeLong(message: Outgoing, redact: Redact): LongLine | undefined {
   if (!holdsLongText(message, 0)) return undefined
   const parts = [...partsOf(message, redact, 0), '\n']
-  const characters = parts.reduce((sum, part) => sum + (typeof part === 'string' ? part : part.text).length, 0)
-  return { characters, pieces: piecesOf(parts) }
+  const length = parts.reduce((sum, part) => sum + (typeof part === 'string' ? part : part.text).length, 0)
+  return { length, pieces: piecesOf(parts) }
 }
 
 /** JSON as it is, or what stands between the quotes of a long string. */
