@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -107,6 +108,20 @@ describe('before the first call', () => {
       [1, 0, 2, 3],
     )
     assert.deepEqual(await gateway.end(), { code: 0, signal: null })
+  })
+
+  test('a line in a thousand pieces takes no more memory than the line', async (t) => {
+    const told = `process.on('exit', () => process.stderr.write(String(process.memoryUsage().arrayBuffers)))`
+    const gateway = gatewayFor(t, {}, ['--import', `data:text/javascript,${encodeURIComponent(told)}`, program])
+    await gateway.request('ping')
+    for (let piece = 0; piece < 1_000; piece++) {
+      gateway.send('x'.repeat(100))
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    gateway.child.stdin.end()
+    await once(gateway.child, 'close')
+    const [bytes] = /\d+$/.exec(gateway.stderr()) ?? []
+    assert.ok(Number(bytes) < 8_000_000, `${bytes} bytes`)
   })
 
   test('more than a pipe holds waits for a reader, in order, and holds up nothing else', async (t) => {

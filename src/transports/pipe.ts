@@ -56,8 +56,8 @@ export function createPipe(): Pipe {
     output = stdout()
     return output.on('drain', events.drain).on('error', events.gone).on('close', events.gone)
   }
+  const buffer = Buffer.allocUnsafeSlow(direct ? chunkBytes : 0)
   const readNext = () => {
-    const buffer = Buffer.allocUnsafeSlow(chunkBytes)
     waiting = true
     read(0, buffer, 0, chunkBytes, null, (error, count) => {
       waiting = false
@@ -65,7 +65,8 @@ export function createPipe(): Pipe {
       // A descriptor that does not wait, as some parents leave it, is for the streams.
       if (error) return openInput()
       if (count === 0) return events.end()
-      const busy = events.chunk(buffer.subarray(0, count))
+      // A copy: held until its line is whole, a few bytes would hold the buffer.
+      const busy = events.chunk(Buffer.from(buffer.subarray(0, count)))
       if (busy || paused || output) openInput()
       else readNext()
     })
