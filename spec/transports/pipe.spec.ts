@@ -95,6 +95,16 @@ describe('before the first call', () => {
     }
   })
 
+  test('a signal runs nothing anew that NODE_OPTIONS names', async (t) => {
+    const NODE_OPTIONS = '--import=data:text/javascript,process.stderr.write(String(12345))'
+    const gateway = gatewayFor(t, { NODE_OPTIONS, LOG_LEVEL: 'silent' })
+    await gateway.request('ping')
+    const closed = once(gateway.child, 'close')
+    gateway.child.kill('SIGTERM')
+    assert.deepEqual(await closed, [143, null])
+    assert.equal(gateway.stderr(), '12345')
+  })
+
   test('a line comes in pieces, and several lines in one', async (t) => {
     const gateway = gatewayFor(t)
     for (const byte of ping(1)) {

@@ -105,11 +105,29 @@ export function createPipe(): Pipe {
     },
     unreadBytes: () => output?.writableLength ?? 0,
     exit(code) {
-      // Node waits for the read before it exits, and a read cannot be taken back: the process becomes one that only exits.
-      if (waiting) process.execve?.(process.execPath, [process.execPath, '-e', `process.exit(${code})`])
+      if (waiting) becomeExit(code)
       process.exit(code)
     },
   }
+}
+
+/**
+ * Node waits for the read before it exits, and a read cannot be taken back: the process becomes one that only exits. A shell
+ * is quicker at that than a Node, during which a second signal would kill, and loads nothing that NODE_OPTIONS names.
+ */
+function becomeExit(code: number): void {
+  const { accessSync, constants } = process.getBuiltinModule('node:fs')
+  for (const [path, option, script] of [
+    ['/bin/sh', '-c', `exit ${code}`],
+    [process.execPath, '-e', `process.exit(${code})`],
+  ] as const) {
+    try {
+      // Most Nodes abort where they cannot become what they are told to.
+      accessSync(path, constants.X_OK)
+      process.execve?.(path, [path, option, script])
+    } catch {}
+  }
+  process.kill(process.pid, 'SIGKILL')
 }
 
 /** Terminals and files are for Node's streams, and so is all else where a read that waits could not be left. */
