@@ -85,7 +85,7 @@ function* piecesOf(parts: readonly Part[]): Generator<string> {
       for (let at = 0; at < text.length; ) {
         // Not within a character of two halves: each alone would be written as an escape.
         const end = at + pieceLength
-        const next = isHighSurrogate(text.charCodeAt(end - 1)) ? end + 1 : end
+        const next = (text.codePointAt(end - 1) ?? 0) > 0xffff ? end + 1 : end
         yield held + JSON.stringify(text.slice(at, next)).slice(1, -1)
         held = ''
         at = next
@@ -93,8 +93,4 @@ function* piecesOf(parts: readonly Part[]): Generator<string> {
     }
   }
   yield held
-}
-
-function isHighSurrogate(code: number): boolean {
-  return code >= 0xd800 && code <= 0xdbff
 }
