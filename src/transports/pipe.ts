@@ -34,7 +34,7 @@ const maxEarlyBytes = 32 * 1024
 /**
  * Stdin and stdout. Node's streams for them take 3 ms to load, a tenth of what a client waits for a server to start; so
  * until the first request that is not answered at once, the descriptors are read and written themselves. The streams come
- * with that request, which needs sockets anyway.
+ * with that request, which needs sockets anyway, or with more output than a pipe is sure to hold.
  */
 export function createPipe(): Pipe {
   const { read, writeSync } = process.getBuiltinModule('node:fs')
