@@ -105,6 +105,24 @@ describe('before the first call', () => {
     assert.equal(gateway.stderr(), '12345')
   })
 
+  test('a signal ends it where there is no shell, as in the image', async (t) => {
+    const noShell = `
+      const fs = process.getBuiltinModule('node:fs')
+      const { accessSync } = fs
+      fs.accessSync = (path, mode) => {
+        process.stderr.write(path + ' ')
+        if (path === '/bin/sh') throw new Error('there is none')
+        accessSync(path, mode)
+      }`
+    const preloaded = ['--import', `data:text/javascript,${encodeURIComponent(noShell)}`, program]
+    const gateway = gatewayFor(t, { LOG_LEVEL: 'silent' }, preloaded)
+    await gateway.request('ping')
+    const closed = once(gateway.child, 'close')
+    gateway.child.kill('SIGTERM')
+    assert.deepEqual(await closed, [143, null])
+    assert.equal(gateway.stderr(), `/bin/sh ${process.execPath} `)
+  })
+
   test('a line comes in pieces, and several lines in one', async (t) => {
     const gateway = gatewayFor(t)
     for (const byte of ping(1)) {
