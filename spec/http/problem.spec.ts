@@ -10,6 +10,7 @@ import {
   readProblem,
   requestIdOf,
   retryAfterMs,
+  visible,
 } from '../../src/http/problem.ts'
 
 /** What a refused request means, whatever the provider's way of saying it. */
@@ -478,6 +479,11 @@ for (const [name, text, clean] of hostile) {
     assert.equal(faultOfStatus(500, {}, json({ error: { message: text } })).message, `it answered 500: ${clean}`)
   })
 }
+
+test('plain words are left as they are, however many', () => {
+  for (const text of ['', 'a', 'a ~ b', `${'a '.repeat(10_000_000)}a`]) assert.ok(visible(text) === text)
+  for (const text of [' a', 'a ', 'a  b', ' ']) assert.equal(visible(text), text.trim().replace('  ', ' '))
+})
 
 test("a provider's words are cut at 500 characters", () => {
   assert.equal(quote('x'.repeat(10_000)), `${'x'.repeat(500)}…`)

@@ -26,6 +26,7 @@ describe('a message with a long text', () => {
     'characters of two halves': '😀'.repeat(long / 2),
     'the same, one off': `.${'😀'.repeat(long / 2)}`,
     'halves alone': '\ud83d'.repeat(long),
+    'a half alone before a whole, at the end of a piece': `${'x'.repeat(16_383)}\ud83d${'😀'.repeat(long / 2)}`,
     'the other halves': `\ude00${'\ud83d\ude00\ude00'.repeat(long / 3)}`,
   }
   for (const [name, text] of Object.entries(texts)) {

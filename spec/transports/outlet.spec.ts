@@ -63,6 +63,18 @@ describe('what is sent leaves in order', () => {
     assert.ok(drained && flushed)
   })
 
+  test('what is sent by those who waited for the reader is flushed too', async () => {
+    const { outlet, ids } = open(1)
+    outlet.send(long(1))
+    await turn()
+    // As a call that ends while the server does.
+    void outlet.drained().then(() => outlet.send(short(2)))
+    const flushed = outlet.flushed()
+    while (outlet.congested()) outlet.resume()
+    await flushed
+    assert.deepEqual(ids(), [1, 2])
+  })
+
   test('short lines do not wait for a reader that is behind', async () => {
     const { outlet, ids } = open(1)
     outlet.send(short(1))

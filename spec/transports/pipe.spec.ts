@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -94,6 +95,34 @@ describe('before the first call', () => {
     }
   })
 
+  test('a signal runs nothing anew that NODE_OPTIONS names', async (t) => {
+    const NODE_OPTIONS = '--import=data:text/javascript,process.stderr.write(String(12345))'
+    const gateway = gatewayFor(t, { NODE_OPTIONS, LOG_LEVEL: 'silent' })
+    await gateway.request('ping')
+    const closed = once(gateway.child, 'close')
+    gateway.child.kill('SIGTERM')
+    assert.deepEqual(await closed, [143, null])
+    assert.equal(gateway.stderr(), '12345')
+  })
+
+  test('a signal ends it where there is no shell, as in the image', async (t) => {
+    const noShell = `
+      const fs = process.getBuiltinModule('node:fs')
+      const { accessSync } = fs
+      fs.accessSync = (path, mode) => {
+        process.stderr.write(path + ' ')
+        if (path === '/bin/sh') throw new Error('there is none')
+        accessSync(path, mode)
+      }`
+    const preloaded = ['--import', `data:text/javascript,${encodeURIComponent(noShell)}`, program]
+    const gateway = gatewayFor(t, { LOG_LEVEL: 'silent' }, preloaded)
+    await gateway.request('ping')
+    const closed = once(gateway.child, 'close')
+    gateway.child.kill('SIGTERM')
+    assert.deepEqual(await closed, [143, null])
+    assert.equal(gateway.stderr(), `/bin/sh ${process.execPath} `)
+  })
+
   test('a line comes in pieces, and several lines in one', async (t) => {
     const gateway = gatewayFor(t)
     for (const byte of ping(1)) {
@@ -107,6 +136,20 @@ describe('before the first call', () => {
       [1, 0, 2, 3],
     )
     assert.deepEqual(await gateway.end(), { code: 0, signal: null })
+  })
+
+  test('a line in a thousand pieces takes no more memory than the line', async (t) => {
+    const told = `process.on('exit', () => process.stderr.write(String(process.memoryUsage().arrayBuffers)))`
+    const gateway = gatewayFor(t, {}, ['--import', `data:text/javascript,${encodeURIComponent(told)}`, program])
+    await gateway.request('ping')
+    for (let piece = 0; piece < 1_000; piece++) {
+      gateway.send('x'.repeat(100))
+      await new Promise((resolve) => setTimeout(resolve, 1))
+    }
+    gateway.child.stdin.end()
+    await once(gateway.child, 'close')
+    const [bytes] = /\d+$/.exec(gateway.stderr()) ?? []
+    assert.ok(Number(bytes) < 8_000_000, `${bytes} bytes`)
   })
 
   test('more than a pipe holds waits for a reader, in order, and holds up nothing else', async (t) => {

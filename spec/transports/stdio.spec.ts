@@ -262,6 +262,33 @@ describe('a client that does not read', () => {
     assert.deepEqual(await gateway.end(), { code: 0, signal: null })
   })
 
+  test('is not listened to without end behind a long answer either', { timeout: 30_000 }, async (t) => {
+    const { gateway } = await startBoth(t, { long: (response) => pour(response, 'x'.repeat(100_000), 20) })
+    await gateway.request('ping')
+    gateway.child.stdout.pause()
+    gateway.send(call('long', 'long'))
+    await until(() => gateway.child.stdout.readableLength > 0)
+    const requests = 16_000
+    let taken = 0
+    const write = async () => {
+      for (let id = 0; id < requests; id++, taken++) {
+        const request = { jsonrpc: '2.0', id, method: 'tools/list', params: { _meta: modernMeta } }
+        await new Promise((resolve) => gateway.child.stdin.write(`${JSON.stringify(request)}\n`, resolve))
+      }
+    }
+    const written = write()
+    await untilStill(() => taken)
+    t.diagnostic(`${taken} requests taken`)
+    assert.ok(taken < requests, 'what is asked for is left in the pipe')
+    gateway.child.stdout.resume()
+    await written
+    await until(() => gateway.messages.length === requests + 2, 20_000)
+    const [, long, ...listed] = gateway.messages.flat()
+    assert.equal(String(textOf(long)).length, 2 * megabyte)
+    for (const [index, message] of listed.entries()) assert.equal(message.id, index)
+    assert.deepEqual(await gateway.end(), { code: 0, signal: null })
+  })
+
   test('slows the provider down, and can still cancel', async (t) => {
     let written = 0
     let finished = false

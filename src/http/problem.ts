@@ -63,11 +63,11 @@ export function quote(text: string): string {
 
 /** A text without what moves a terminal, breaks a line or cannot be seen. */
 export function visible(text: string): string {
-  return plainWords.test(text) ? text : cleaned(text)
+  return notPlain.test(text) ? cleaned(text) : text
 }
 
-/** What most names are: the tables of Unicode are loaded only where one is not. */
-const plainWords = /^[!-~]+(?: [!-~]+)*$/
+/** What most names hold nothing of: the tables of Unicode are loaded only where one does. */
+const notPlain = /[^ -~]|^ | {2}| $/
 
 function cleaned(text: string): string {
   return text

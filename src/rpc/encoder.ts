@@ -18,8 +18,8 @@ function encodeValue(value: unknown, redact: Redact): string {
 
 /** The line of a message in which a text stands that is too long to be copied at once. */
 export type LongLine = {
-  /** About as many as the line has. */
-  characters: number
+  /** About as many characters as the line has. */
+  length: number
   pieces: Iterator<string>
 }
 
@@ -37,8 +37,8 @@ const maxDepth = 4
 export function encodeLong(message: Outgoing, redact: Redact): LongLine | undefined {
   if (!holdsLongText(message, 0)) return undefined
   const parts = [...partsOf(message, redact, 0), '\n']
-  const characters = parts.reduce((sum, part) => sum + (typeof part === 'string' ? part : part.text).length, 0)
-  return { characters, pieces: piecesOf(parts) }
+  const length = parts.reduce((sum, part) => sum + (typeof part === 'string' ? part : part.text).length, 0)
+  return { length, pieces: piecesOf(parts) }
 }
 
 /** JSON as it is, or what stands between the quotes of a long string. */
@@ -85,7 +85,7 @@ function* piecesOf(parts: readonly Part[]): Generator<string> {
       for (let at = 0; at < text.length; ) {
         // Not within a character of two halves: each alone would be written as an escape.
         const end = at + pieceLength
-        const next = isHighSurrogate(text.charCodeAt(end - 1)) ? end + 1 : end
+        const next = (text.codePointAt(end - 1) ?? 0) > 0xffff ? end + 1 : end
         yield held + JSON.stringify(text.slice(at, next)).slice(1, -1)
         held = ''
         at = next
@@ -93,8 +93,4 @@ function* piecesOf(parts: readonly Part[]): Generator<string> {
     }
   }
   yield held
-}
-
-function isHighSurrogate(code: number): boolean {
-  return code >= 0xd800 && code <= 0xdbff
 }

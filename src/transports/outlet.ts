@@ -8,7 +8,7 @@ export type PipeOutlet = Outlet & {
   resume(): void
   /** Resolves when all that was sent has been handed to the system. */
   flushed(): Promise<void>
-  /** Characters of long lines that have not been written yet. */
+  /** Characters that have not been written yet: long lines, and what waits behind them. */
   waitingCharacters(): number
 }
 
@@ -18,13 +18,22 @@ export type PipeOutlet = Outlet & {
  */
 export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
   let queue: (string | LongLine)[] = []
-  let scheduled: NodeJS.Immediate | undefined
+  let scheduled = false
   let full = false
   let waiting: (() => void)[] = []
   let waitingCharacters = 0
 
+  /** False where the reader is behind before the last of them. */
+  const writePieces = (pieces: Iterator<string>): boolean => {
+    while (!full) {
+      const piece = pieces.next()
+      if (piece.done) return true
+      full = !write(piece.value)
+    }
+    return false
+  }
   const flush = () => {
-    scheduled = undefined
+    scheduled = false
     const sent = queue
     queue = []
     let lines: string[] = []
@@ -33,22 +42,15 @@ export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
       lines = []
     }
     for (const [at, line] of sent.entries()) {
-      if (typeof line === 'string') {
-        lines.push(line)
-        continue
+      if (typeof line === 'string') lines.push(line)
+      else {
+        writeLines()
+        if (!writePieces(line.pieces)) {
+          queue = sent.slice(at)
+          return
+        }
       }
-      writeLines()
-      for (
-        let next = full ? undefined : line.pieces.next();
-        next && !next.done;
-        next = full ? undefined : line.pieces.next()
-      )
-        full = !write(next.value)
-      if (full) {
-        queue = sent.slice(at)
-        return
-      }
-      waitingCharacters -= line.characters
+      waitingCharacters -= line.length
     }
     writeLines()
   }
@@ -56,10 +58,11 @@ export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
 
   return {
     send(message: Outgoing) {
-      const long = encodeLong(message, redact)
-      if (long) waitingCharacters += long.characters
-      queue.push(long ?? `${encodeMessage(message, redact)}\n`)
-      scheduled ??= setImmediate(flush)
+      const line = encodeLong(message, redact) ?? `${encodeMessage(message, redact)}\n`
+      queue.push(line)
+      waitingCharacters += line.length
+      if (!scheduled) setImmediate(flush)
+      scheduled = true
     },
     congested: () => full,
     drained,
@@ -72,11 +75,8 @@ export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
       for (const resume of resumed) resume()
     },
     async flushed() {
-      if (scheduled) {
-        clearImmediate(scheduled)
-        flush()
-      }
-      while (queue.length > 0) await drained()
+      // Whoever waited for the reader beside this may have sent more by then.
+      for (flush(); queue.length > 0; flush()) await drained()
       await new Promise<void>((resolve) => write('', resolve))
     },
     waitingCharacters: () => waitingCharacters,

@@ -34,7 +34,7 @@ const maxEarlyBytes = 32 * 1024
 /**
  * Stdin and stdout. Node's streams for them take 3 ms to load, a tenth of what a client waits for a server to start; so
  * until the first request that is not answered at once, the descriptors are read and written themselves. The streams come
- * with that request, which needs sockets anyway.
+ * with that request, which needs sockets anyway, or with more output than a pipe is sure to hold.
  */
 export function createPipe(): Pipe {
   const { read, writeSync } = process.getBuiltinModule('node:fs')
@@ -56,8 +56,8 @@ export function createPipe(): Pipe {
     output = stdout()
     return output.on('drain', events.drain).on('error', events.gone).on('close', events.gone)
   }
+  const buffer = Buffer.allocUnsafeSlow(direct ? chunkBytes : 0)
   const readNext = () => {
-    const buffer = Buffer.allocUnsafeSlow(chunkBytes)
     waiting = true
     read(0, buffer, 0, chunkBytes, null, (error, count) => {
       waiting = false
@@ -65,7 +65,8 @@ export function createPipe(): Pipe {
       // A descriptor that does not wait, as some parents leave it, is for the streams.
       if (error) return openInput()
       if (count === 0) return events.end()
-      const busy = events.chunk(buffer.subarray(0, count))
+      // A copy: held until its line is whole, a few bytes would hold the buffer.
+      const busy = events.chunk(Buffer.from(buffer.subarray(0, count)))
       if (busy || paused || output) openInput()
       else readNext()
     })
@@ -104,11 +105,29 @@ export function createPipe(): Pipe {
     },
     unreadBytes: () => output?.writableLength ?? 0,
     exit(code) {
-      // Node waits for the read before it exits, and a read cannot be taken back: the process becomes one that only exits.
-      if (waiting) process.execve?.(process.execPath, [process.execPath, '-e', `process.exit(${code})`])
+      if (waiting) becomeExit(code)
       process.exit(code)
     },
   }
+}
+
+/**
+ * Node waits for the read before it exits, and a read cannot be taken back: the process becomes one that only exits. A shell
+ * is quicker at that than a Node, during which a second signal would kill, and loads nothing that NODE_OPTIONS names.
+ */
+function becomeExit(code: number): void {
+  const { accessSync, constants } = process.getBuiltinModule('node:fs')
+  for (const [path, option, script] of [
+    ['/bin/sh', '-c', `exit ${code}`],
+    [process.execPath, '-e', `process.exit(${code})`],
+  ] as const) {
+    try {
+      // Most Nodes abort where they cannot become what they are told to.
+      accessSync(path, constants.X_OK)
+      process.execve?.(path, [path, option, script])
+    } catch {}
+  }
+  process.kill(process.pid, 'SIGKILL')
 }
 
 /** Terminals and files are for Node's streams, and so is all else where a read that waits could not be left. */
