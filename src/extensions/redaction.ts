@@ -43,7 +43,8 @@ export function withRedaction(secrets: Secrets): Middleware {
       }
       try {
         for await (const events of next(ask, call)) {
-          yield* batchOf(events.flatMap(clean))
+          const passed = events.flatMap(clean)
+          if (passed.length > 0) yield passed
         }
       } catch (error) {
         // The text so far belongs to the fault's result.
@@ -51,7 +52,8 @@ export function withRedaction(secrets: Secrets): Middleware {
         throw error
       }
       // Not every answer ends with a finish.
-      yield* batchOf(rest())
+      const left = rest()
+      if (left.length > 0) yield left
     }
 }
 

@@ -119,7 +119,8 @@ export async function* decodeStream(
       for await (const events of readEvents(body, (data) => data.trim() === '[DONE]')) {
         readAll(events)
         if (done) break
-        yield* batchOf(take())
+        const told = take()
+        if (told.length > 0) yield told
       }
     }
     if (!done && finish === undefined) throw unfinishedAnswer(!whole)
