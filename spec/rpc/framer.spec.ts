@@ -20,7 +20,8 @@ function read(chunks: readonly (string | Uint8Array)[], limits?: FramerLimits): 
     if ('value' in frame) seen.push({ value: frame.value })
     else seen.push({ code: frame.error.code, ...(frame.id === undefined ? {} : { id: frame.id }) })
   }, limits)
-  for (const chunk of chunks) framer.push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk)
+  // Copies: what is pushed belongs to the framer.
+  for (const chunk of chunks) framer.push(bytes(chunk))
   framer.end()
   return seen
 }
