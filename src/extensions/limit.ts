@@ -57,7 +57,7 @@ export function withLimits(translate: Translate, now: () => number): Translate {
     if (over) throw busy(`the configured ${over.setting} are used up`, over.waitMs, where)
     // Counted here and not by the limit, which keeps the places of callers that have gone until their turn comes.
     if (limit && (queue.length() >= maxQueued || limit.pendingCount >= maxPending))
-      throw busy(`${maxQueued} calls are waiting already`, 1000, where)
+      throw busy('as many calls as may are waiting already', 1000, where)
     requests?.take(1)
     tokens?.take(estimate)
     const place = limit && enter(limit, attempted.signal, where)
