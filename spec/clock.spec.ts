@@ -39,6 +39,15 @@ describe('timers', () => {
     assert.deepEqual(ended, ['first'])
   })
 
+  test('end in that order also when they are late', async () => {
+    const ended: number[] = []
+    for (const ms of [60, 20, 40]) systemClock.timer(ms, () => ended.push(ms))
+    const startMs = systemClock.now()
+    while (systemClock.now() - startMs < 100);
+    await rest(50)
+    assert.deepEqual(ended, [20, 40, 60])
+  })
+
   test('may set others, sooner and later', async () => {
     const ended: string[] = []
     systemClock.timer(1_000, () => {}).stop()

@@ -18,6 +18,9 @@ function nowMs(): number {
   return seconds * 1000 + nanoseconds / 1e6
 }
 
+/** Node takes a longer time for one of a millisecond. */
+const maxTimeoutMs = 2 ** 31 - 1
+
 /**
  * Timers that are nearly all stopped before their time, as limits are: one of Node's serves them all, and is left running
  * when they are stopped. Three of Node's own a call take some twenty microseconds of it.
@@ -31,19 +34,20 @@ function createTimers(): Clock['timer'] {
   const setAlarm = (endMs: number) => {
     clearTimeout(alarm)
     alarmMs = endMs
-    alarm = endMs < Number.POSITIVE_INFINITY ? setTimeout(ring, Math.max(1, endMs - nowMs())) : undefined
+    alarm =
+      endMs < Number.POSITIVE_INFINITY
+        ? setTimeout(ring, Math.min(Math.max(1, endMs - nowMs()), maxTimeoutMs))
+        : undefined
   }
   const ring = () => {
     const now = nowMs()
-    let nextMs = Number.POSITIVE_INFINITY
-    const due: Pending[] = []
-    for (const timer of pending) {
-      if (timer.endMs <= now) due.push(timer)
-      else nextMs = Math.min(nextMs, timer.endMs)
+    const due = [...pending].filter(({ endMs }) => endMs <= now).sort((left, right) => left.endMs - right.endMs)
+    try {
+      // What one of them does may stop another.
+      for (const timer of due) if (remove(timer)) timer.onEnd()
+    } finally {
+      setAlarm([...pending].reduce((earliest, { endMs }) => Math.min(earliest, endMs), Number.POSITIVE_INFINITY))
     }
-    setAlarm(nextMs)
-    // What one of them does may stop another.
-    for (const timer of due) if (remove(timer)) timer.onEnd()
   }
   const remove = (timer: Pending): boolean => {
     const removed = pending.delete(timer)
