@@ -36,6 +36,7 @@ describe('a message with a long text', () => {
         answer({ content: [{ type: 'text', text: 'short' }, 7, undefined, { type: 'text', text }, []], isError: true }),
         answer({ structuredContent: { text, deep: { in: { it: { all: [text.slice(0, 10)] } } } } }),
         { jsonrpc: '2.0', method: 'notifications/progress', params: { progress: 1, message: text } } as const,
+        [answer({}), answer({ content: [{ type: 'text', text }] })] as Outgoing,
       ])
         assert.ok(lineOf(message) === `${encodeMessage(message, same)}\n`)
     })

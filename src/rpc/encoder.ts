@@ -27,7 +27,7 @@ export type LongLine = {
 const longText = 256 * 1024
 /** Short enough for the part of the heap that is cheap to clean. */
 const pieceLength = 16 * 1024
-/** Where the texts of a result stand: message, result, content, block, text. */
+/** Where the texts of a result stand: message, result, content, block, text; a batch is one level more. */
 const maxDepth = 4
 
 /**
@@ -35,8 +35,9 @@ const maxDepth = 4
  * for all others. Of such a text there is then no copy as JSON, let alone two. Throws on what cannot be written, at once.
  */
 export function encodeLong(message: Outgoing, redact: Redact): LongLine | undefined {
-  if (!holdsLongText(message, 0)) return undefined
-  const parts = [...partsOf(message, redact, 0), '\n']
+  const depth = Array.isArray(message) ? -1 : 0
+  if (!holdsLongText(message, depth)) return undefined
+  const parts = [...partsOf(message, redact, depth), '\n']
   const length = parts.reduce((sum, part) => sum + (typeof part === 'string' ? part : part.text).length, 0)
   return { length, pieces: piecesOf(parts) }
 }
