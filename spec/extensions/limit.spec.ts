@@ -228,6 +228,15 @@ test('the queue is bounded: 256 wait, the next is busy and told when to come bac
   assert.equal((await Promise.all(calls)).length, 257)
 })
 
+test('calls that come at once are let in where there are places for all of them', async () => {
+  const { call, running } = build({ maxConcurrency: 1000 })
+  const calls = Array.from({ length: 400 }, () => call())
+  await settled()
+  assert.equal(running.length, 400)
+  for (const { end } of running) end()
+  assert.equal((await Promise.all(calls)).length, 400)
+})
+
 test('callers that went away free the queue for others', async () => {
   const { call, running } = build({ maxConcurrency: 1 })
   const first = call()

@@ -15,6 +15,9 @@ type Gate = {
   requests: Bucket | undefined
   tokens: Bucket | undefined
   queue: Queue
+  /** Calls that are running or waiting, and how many may be. */
+  inside: number
+  room: number
 }
 
 /** What may be used in a minute; it fills up evenly. */
@@ -40,13 +43,16 @@ export function withLimits(translate: Translate, now: () => number): Translate {
       requests: requestsPerMinute ? createBucket(requestsPerMinute, now) : undefined,
       tokens: tokensPerMinute ? createBucket(tokensPerMinute, now) : undefined,
       queue: createQueue(),
+      inside: 0,
+      room: maxConcurrency ? maxConcurrency + maxQueued : Number.POSITIVE_INFINITY,
     }
     gates.set(provider.name, gate)
     return gate
   }
 
   const limited: Translate = async function* (ask, route, attempted) {
-    const { limit, requests, tokens, queue } = gateOf(route.provider)
+    const gate = gateOf(route.provider)
+    const { limit, requests, tokens, queue } = gate
     const where = { provider: route.target.provider, model: route.target.model || undefined }
     const estimate = tokens ? estimatedTokens(ask) : 0
     const rates = [
@@ -56,10 +62,11 @@ export function withLimits(translate: Translate, now: () => number): Translate {
     const over = rates.find(({ waitMs }) => waitMs > 0)
     if (over) throw busy(`the configured ${over.setting} are used up`, over.waitMs, where)
     // Counted here and not by the limit, which keeps the places of callers that have gone until their turn comes.
-    if (limit && (queue.length() >= maxQueued || limit.pendingCount >= maxPending))
+    if (limit && (gate.inside >= gate.room || limit.pendingCount >= maxPending))
       throw busy('as many calls as may are waiting already', 1000, where)
     requests?.take(1)
     tokens?.take(estimate)
+    gate.inside += 1
     const place = limit && enter(limit, attempted.signal, where)
     let made = 0
     let used: number | undefined
@@ -77,6 +84,7 @@ export function withLimits(translate: Translate, now: () => number): Translate {
       if (error instanceof Fault) made = error.detail.attempts ?? made
       throw error
     } finally {
+      gate.inside -= 1
       // Repeats are requests too, and a call that never left has used nothing.
       requests?.take(made - 1)
       if (made === 0) used = 0
@@ -122,7 +130,7 @@ function charsOf(ask: Ask): number {
 }
 
 /** Who waits, in order; a change wakes all, so that each can tell its place. */
-type Queue = { length(): number; join(): Ticket }
+type Queue = { join(): Ticket }
 type Ticket = { place(): number; changed(): Promise<void>; leave(): void }
 
 function createQueue(): Queue {
@@ -130,7 +138,6 @@ function createQueue(): Queue {
   let wake = () => {}
   let change = new Promise<void>((resolve) => (wake = resolve))
   return {
-    length: () => waiting.length,
     join() {
       const ticket = {}
       waiting.push(ticket)
