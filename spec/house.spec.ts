@@ -42,7 +42,7 @@ const rules: Readonly<Record<string, Rule>> = {
   errors: {},
   clock: {},
   gateway: { types: ['errors'] },
-  tiering: {},
+  engine: {},
   tool: {},
   iteration: {},
   json: {},

@@ -1,6 +1,7 @@
 import { type Access, createAccess } from './access.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { type Config, readConfig, readVariables } from './config.ts'
+import { tuneEngine } from './engine.ts'
 import { withCallLog } from './extensions/call-log.ts'
 import { withDeadline } from './extensions/deadline.ts'
 import { withLimits } from './extensions/limit.ts'
@@ -20,7 +21,6 @@ import { createTranslator } from './pipeline/translator.ts'
 import { withPlugins } from './plugins/plugins.ts'
 import { presets } from './providers/index.ts'
 import { createSecrets, type Secrets } from './secrets.ts'
-import { optimizeEarly } from './tiering.ts'
 import type { Tool } from './tool.ts'
 import { createCallTool } from './tools/call-tool.ts'
 import { createCreateCompletion } from './tools/create-completion.ts'
@@ -51,7 +51,7 @@ const settledMs = 500
 
 /** Builds the chat tower from the configuration: what main.ts loads once the first answer is out. */
 export async function createChat(options: ChatOptions): Promise<Chat> {
-  setTimeout(optimizeEarly, settledMs).unref()
+  setTimeout(tuneEngine, settledMs).unref()
   const { version, config: read = readConfig(), send = createPool(read.proxy) } = options
   const providers = [...read.providers.values()]
   const secrets = secretsOf(read)

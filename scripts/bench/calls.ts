@@ -29,18 +29,23 @@ export async function measureCalls(bench: Bench): Promise<Part[]> {
 }
 
 async function measureLatency(bench: Bench, { gateway, bare }: Servers, agent: Agent): Promise<Part> {
+  const { plan } = bench
   const request = directRequest(bench, args)
   const direct: number[] = []
   const through: number[] = []
   const gated: number[] = []
-  for (let warmUp = 0; warmUp < 100; warmUp++) await askDirectly(agent, request)
+  for (let warmUp = 0; warmUp < plan.warmUp; warmUp++) {
+    await askDirectly(agent, request)
+    await bare.call(args)
+    await gateway.call(args)
+  }
   await interleave(
     [
       async () => void direct.push(await askDirectly(agent, request)),
       async () => void through.push(await timeCall(bare)),
       async () => void gated.push(await timeCall(gateway)),
     ],
-    bench.plan.calls,
+    plan.calls,
   )
   const of = { direct: tail(direct), through: tail(through), gated: tail(gated) }
   const added = (figures: Record<string, number>) =>
@@ -60,7 +65,10 @@ async function measureLatency(bench: Bench, { gateway, bare }: Servers, agent: A
       { name: 'added by the pass-through', figures: addedBare, limits: [] },
       { name: 'added by the gateway', figures: addedGateway, limits },
     ],
-    notes: ['Added is the difference of the same quantile. The answer is a stream of four pieces, sent at once.'],
+    notes: [
+      'Added is the difference of the same quantile. The answer is a stream of four pieces, sent at once.',
+      `Client, provider and servers have made ${plan.warmUp} such calls on each way before: V8 has compiled what it will.`,
+    ],
   }
 }
 
@@ -105,7 +113,7 @@ async function callsPerSecond(peer: Peer, width: number, windowMs: number): Prom
   return (count * 1000) / (performance.now() - startMs)
 }
 
-/** The first calls of fresh servers, which warm them for what follows. */
+/** The first calls of fresh servers, while V8 still compiles. */
 async function measureSequence({ plan, upstream }: Bench, { gateway, bare }: Servers): Promise<Part> {
   const measure = async (peer: Peer) => {
     await peer.call(args)
@@ -114,9 +122,11 @@ async function measureSequence({ plan, upstream }: Bench, { gateway, bare }: Ser
     const usedMs = processorMs(peer.child)
     // The first call has opened the connection that the others should use.
     const opened = (await upstream.connections()) - 1
-    for (let call = 1; call < plan.sequence; call++) await peer.call(args)
+    const times: number[] = []
+    for (let call = 1; call < plan.sequence; call++) times.push(await timeCall(peer))
     const spentMs = (processorMs(peer.child) ?? Number.NaN) - (usedMs ?? Number.NaN)
     return {
+      ...tail(times),
       connections: (await upstream.connections()) - opened,
       'CPU ms a 1,000 calls': (spentMs * 1000) / (plan.sequence - 1),
       'idle MB': idleMb ?? Number.NaN,
@@ -130,7 +140,7 @@ async function measureSequence({ plan, upstream }: Bench, { gateway, bare }: Ser
     limits.push(atMost(12, gated['idle MB'] - through['idle MB'], ' MB idle above the pass-through'))
   }
   return {
-    title: `${plan.sequence} calls one after the other, the first of a fresh server`,
+    title: `${plan.sequence} calls one after the other (ms), the first of a fresh server`,
     rows: [
       { name: 'pass-through', figures: through, limits: [] },
       { name: 'gateway', figures: gated, limits },
