@@ -23,7 +23,7 @@ type Rule = {
 
 const everything: Rule = { values: ['*'] }
 const rules: Readonly<Record<string, Rule>> = {
-  main: { values: ['identity', 'mcp', 'tools/declarations', 'transports', 'chat', 'cli'], types: ['tool'] },
+  main: { values: ['identity', 'mcp', 'tools/declarations', 'transports', 'chat', 'cli'], types: ['rpc', 'tool'] },
   chat: everything,
   // What the chat tower is made of comes from its own bundle: a second copy would have a class Fault of its own.
   cli: {
@@ -43,7 +43,8 @@ const rules: Readonly<Record<string, Rule>> = {
   clock: {},
   gateway: { types: ['errors'] },
   engine: {},
-  tool: {},
+  text: {},
+  tool: { types: ['text'] },
   iteration: {},
   json: {},
   'json-text': {},
@@ -51,7 +52,7 @@ const rules: Readonly<Record<string, Rule>> = {
   schema: {},
   handle: { types: ['gateway', 'tool'] },
   provider: { types: ['errors', 'gateway', 'http/message'] },
-  rpc: { values: ['json'] },
+  rpc: { values: ['json', 'text'] },
   // What a transport asks of the protocol above it is a type of the transport's.
   mcp: { values: ['rpc', 'json'], types: ['tool', 'transports/http'] },
   transports: { values: ['rpc'] },
@@ -71,7 +72,7 @@ const rules: Readonly<Record<string, Rule>> = {
     types: ['config', 'http/message', 'log', 'provider'],
   },
   pipeline: {
-    values: ['http', 'json', 'nearest', 'errors', 'gateway', 'handle', 'provider'],
+    values: ['http', 'json', 'nearest', 'errors', 'gateway', 'handle', 'provider', 'text'],
     types: ['clock', 'config', 'secrets'],
   },
   tools: {
@@ -106,7 +107,7 @@ const packages: Readonly<Record<string, string[]>> = {
 /** What the program may load before its first answer, main.ts and all that it loads with it: what Node itself has loaded. */
 const wireBuiltins = ['node:buffer', 'node:fs', 'node:module']
 const wireRooms = [
-  ...['main', 'identity', 'rpc', 'mcp', 'tools/declarations', 'json', 'tool'],
+  ...['main', 'identity', 'rpc', 'mcp', 'tools/declarations', 'json', 'text', 'tool'],
   ...['transports/stdio', 'transports/pipe', 'transports/outlet', 'transports/ending'],
 ]
 

@@ -32,7 +32,8 @@ export { createPlayer, presets, readConfig, readVariables }
 
 export type Chat = {
   tools: ReadonlyMap<string, Tool>
-  redact: (text: string) => string
+  redact: Secrets['redact']
+  redactPieces: Secrets['redactPieces']
   /** Resolves when all that was logged has been written. */
   logged: () => Promise<unknown>
   /** Who may come in over HTTP; absent where no token is configured. */
@@ -86,6 +87,7 @@ export async function createChat(options: ChatOptions): Promise<Chat> {
   return {
     tools: new Map(tools.map((tool) => [tool.name, tool])),
     redact: secrets.redact,
+    redactPieces: secrets.redactPieces,
     logged: log.written,
     ...(access ? { access } : {}),
   }

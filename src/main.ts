@@ -1,6 +1,7 @@
 // Nothing but small builtins is loaded here: what the first answer does not need waits until after it.
 import { identityOf, instructions } from './identity.ts'
 import { createServer } from './mcp/server.ts'
+import type { Redaction } from './rpc/encoder.ts'
 import type { Tool } from './tool.ts'
 import { declarations } from './tools/declarations.ts'
 import { createPipe, type Pipe } from './transports/pipe.ts'
@@ -13,7 +14,7 @@ declare const REQUIRED_NODE: string
 /** Loading takes tens of milliseconds and would hold up requests right behind the first answer. */
 const preloadDelayMs = 30
 
-let redact = (line: string) => line
+let redaction: Redaction = { text: (text) => text, pieces: (pieces) => pieces }
 let logged = async (): Promise<unknown> => undefined
 
 if (isOlderThan(process.versions.node, REQUIRED_NODE)) {
@@ -38,7 +39,7 @@ function serve(pipe: Pipe): Promise<number> {
   const load = async () => {
     const { createChat } = await import('./chat.ts')
     const chat = await createChat({ version: PACKAGE_VERSION })
-    redact = chat.redact
+    redaction = { text: chat.redact, pieces: chat.redactPieces }
     logged = chat.logged
     return chat.tools
   }
@@ -65,7 +66,11 @@ function serve(pipe: Pipe): Promise<number> {
         return server.serve(request, exchange)
       },
     },
-    { pipe, redact: (line) => redact(line), complain },
+    {
+      pipe,
+      redaction: { text: (text) => redaction.text(text), pieces: (pieces) => redaction.pieces(pieces) },
+      complain,
+    },
   )
 }
 
@@ -81,7 +86,7 @@ function keepParsed(): void {
 function complain(sentence: string): void {
   // Nobody may be reading; making the stream costs a millisecond that the first answer need not pay.
   process.stderr.once('error', () => {})
-  process.stderr.write(`${redact(sentence)}\n`)
+  process.stderr.write(`${redaction.text(sentence)}\n`)
 }
 
 function isOlderThan(version: string, required: string): boolean {

@@ -16,6 +16,8 @@ export type Secrets = {
   redact(text: string): string
   /** The same for a text that comes in pieces, over which a key may be spread. */
   redactStream(): StreamRedaction
+  /** The same for pieces that are all at hand. */
+  redactPieces(pieces: Iterable<string>): Iterable<string>
 }
 
 export type StreamRedaction = {
@@ -59,9 +61,14 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
     return clean
   }
 
-  return {
+  const secrets: Secrets = {
     learn,
     redact,
+    *redactPieces(pieces) {
+      const stream = secrets.redactStream()
+      for (const piece of pieces) yield stream.push(piece)
+      yield stream.end()
+    },
     redactStream() {
       let held = ''
       let found = false
@@ -101,6 +108,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
       return true
     },
   }
+  return secrets
 }
 
 /** Behind the whole origin and a slash nothing can lead elsewhere; every other spelling is read as the standard has it. */

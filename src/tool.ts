@@ -1,8 +1,10 @@
+import type { LongText } from './text.ts'
+
 /** What the two towers share: a tool is a value that can be shown, called and interrupted. */
 
 /** A block of a tool's answer, in the shapes of MCP content (2025-06-18 schema, ContentBlock). */
 export type ContentBlock =
-  | { type: 'text'; text: string }
+  | { type: 'text'; text: string | LongText }
   | { type: 'image' | 'audio'; data: string; mimeType: string }
   | { type: 'resource_link'; uri: string; name: string; mimeType?: string; description?: string }
   | { type: 'resource'; resource: { uri: string; mimeType?: string; text?: string; blob?: string } }

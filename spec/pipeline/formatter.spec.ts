@@ -314,8 +314,8 @@ for (const code of codes as FaultCode[]) {
       const [block, ...more] = result.content
       assert.deepEqual(more, [])
       assert.ok(block?.type === 'text')
-      assert.match(block.text, /^The call to p \(m\) failed: it said so\. [A-Za-z].*\.$/)
-      assert.doesNotMatch(block.text, /\n|undefined/)
+      assert.match(`${block.text}`, /^The call to p \(m\) failed: it said so\. [A-Za-z].*\.$/)
+      assert.doesNotMatch(`${block.text}`, /\n|undefined/)
       assert.deepEqual(result._meta, {
         'genai-gateway/error': { code, provider: 'p', model: 'm', attempts: 3, retryable, elapsedMs: 42 },
       })
@@ -333,7 +333,7 @@ for (const [detail, sentence] of whens) {
   test(`whether and when trying again helps: ${JSON.stringify(detail)}`, () => {
     const [block] = formatFault(new Fault('rate_limited', 'slow down', { ...detail, provider: 'p' }), 0).content
     assert.ok(block?.type === 'text')
-    assert.match(block.text, sentence)
+    assert.match(`${block.text}`, sentence)
   })
 }
 

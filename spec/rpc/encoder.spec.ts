@@ -1,13 +1,22 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { encodeLong, encodeMessage } from '../../src/rpc/encoder.ts'
+import { encodeLong, encodeMessage, type Redaction } from '../../src/rpc/encoder.ts'
 import type { Outgoing } from '../../src/rpc/message.ts'
+import { createSecrets } from '../../src/secrets.ts'
+import { createTextGathering } from '../../src/text.ts'
 
-const same = (text: string) => text
+const same: Redaction = { text: (text) => text, pieces: (pieces) => pieces }
 const answer = (result: object): Outgoing => ({ jsonrpc: '2.0', id: 1, result })
 
-function lineOf(message: Outgoing, redact = same): string {
-  const long = encodeLong(message, redact)
+/** The same text as its gathering hands it on. */
+function gathered(text: string) {
+  const gathering = createTextGathering()
+  for (let at = 0; at < text.length; at += 999) gathering.append(text.slice(at, at + 999))
+  return gathering.text()
+}
+
+function lineOf(message: Outgoing, redaction = same): string {
+  const long = encodeLong(message, redaction)
   assert.ok(long, 'it is a long one')
   const pieces = [...{ [Symbol.iterator]: () => long.pieces }]
   assert.ok(
@@ -34,11 +43,12 @@ describe('a message with a long text', () => {
       for (const message of [
         answer({ content: [{ type: 'text', text }], structuredContent: { text, left: undefined, none: null, n: 1.5 } }),
         answer({ content: [{ type: 'text', text: 'short' }, 7, undefined, { type: 'text', text }, []], isError: true }),
+        answer({ content: [{ type: 'text', text: gathered(text) }], structuredContent: { text: gathered(text) } }),
         answer({ structuredContent: { text, deep: { in: { it: { all: [text.slice(0, 10)] } } } } }),
         { jsonrpc: '2.0', method: 'notifications/progress', params: { progress: 1, message: text } } as const,
         [answer({}), answer({ content: [{ type: 'text', text }] })] as Outgoing,
       ])
-        assert.ok(lineOf(message) === `${encodeMessage(message, same)}\n`)
+        assert.ok(lineOf(message) === `${encodeMessage(message, same.text)}\n`)
     })
   }
 
@@ -46,7 +56,7 @@ describe('a message with a long text', () => {
     for (let more = -3; more <= 3; more++) {
       for (const length of [262_144, 262_144 + 16_384]) {
         const message = answer({ text: '😀a'.repeat((length + 3) / 3).slice(0, length + more) })
-        const line = `${encodeMessage(message, same)}\n`
+        const line = `${encodeMessage(message, same.text)}\n`
         if (length + more < 262_144) assert.equal(encodeLong(message, same), undefined)
         else assert.ok(lineOf(message) === line)
       }
@@ -55,13 +65,15 @@ describe('a message with a long text', () => {
 
   test('holds no secret, wherever it stands', () => {
     const secret = 'sk-0123456789'
-    const redact = (text: string) => text.replaceAll(secret, '[redacted]')
+    const { redact, redactPieces: pieces } = createSecrets([], [secret])
     for (const at of [0, 1000, 16_384 - 5, 16_384, 262_144]) {
       const text = `${'x'.repeat(at)}${secret}${'y'.repeat(300_000)}`
-      const message = answer({ content: [{ type: 'text', text }], structuredContent: { text, short: secret } })
-      const line = lineOf(message, redact)
-      assert.ok(!line.includes(secret))
-      assert.ok(line === `${encodeMessage(message, redact)}\n`)
+      for (const long of [text, gathered(text)]) {
+        const message = answer({ content: [{ type: 'text', text: long }], structuredContent: { text, short: secret } })
+        const line = lineOf(message, { text: redact, pieces })
+        assert.ok(!line.includes(secret))
+        assert.ok(line === `${encodeMessage(message, redact)}\n`)
+      }
     }
   })
 

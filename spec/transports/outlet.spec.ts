@@ -17,7 +17,7 @@ function open(takes: number) {
       written?.()
       return text === '' || --left > 0
     },
-    (text) => text,
+    { text: (text) => text, pieces: (pieces) => pieces },
   )
   const ids = () =>
     writes
@@ -70,7 +70,10 @@ describe('what is sent leaves in order', () => {
     // As a call that ends while the server does.
     void outlet.drained().then(() => outlet.send(short(2)))
     const flushed = outlet.flushed()
-    while (outlet.congested()) outlet.resume()
+    while (outlet.congested()) {
+      outlet.resume()
+      await turn()
+    }
     await flushed
     assert.deepEqual(ids(), [1, 2])
   })

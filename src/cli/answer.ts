@@ -34,7 +34,7 @@ async function printRest(result: ToolResult, printed: number): Promise<void> {
   const [first, ...others] = result.content
   if (result.isError) {
     if (printed > 0) await write('\n')
-    return say(first?.type === 'text' ? visible(first.text) : 'The call failed.')
+    return say(first?.type === 'text' ? visible(first.text.toString()) : 'The call failed.')
   }
   const rest = printed > 0 ? others : result.content
   if (printed > 0) await write('\n')
@@ -46,7 +46,7 @@ async function printRest(result: ToolResult, printed: number): Promise<void> {
 }
 
 function textOf(block: ContentBlock): string {
-  if (block.type === 'text') return block.text
+  if (block.type === 'text') return block.text.toString()
   if (block.type === 'resource_link') return block.uri
   if (block.type === 'resource') return block.resource.text ?? block.resource.uri
   return `[${block.type}, ${block.mimeType}, ${Buffer.byteLength(block.data, 'base64')} bytes: --json shows it]`

@@ -181,12 +181,15 @@ function createBody(connection: Dispatcher.DispatchController): Body {
   let failure: { fault: unknown } | undefined
   let ready = false
   let rest: NodeJS.Timeout | undefined
+  let waking: NodeJS.Immediate | undefined
   let wake: (() => void) | undefined
   let lingering = false
 
   const arrived = () => {
     clearTimeout(rest)
     rest = undefined
+    clearImmediate(waking)
+    waking = undefined
     ready = true
     wake?.()
     wake = undefined
@@ -215,7 +218,12 @@ function createBody(connection: Dispatcher.DispatchController): Body {
       chunks += 1
       if (queuedBytes > highWaterBytes) connection.pause()
       if (ready) return
-      const waitMs = chunks <= promptChunks || queuedBytes >= readBytes ? 0 : lastReadMs + restMs - systemClock.now()
+      if (queuedBytes >= readBytes) {
+        // In a turn of its own: what comes without a pause would keep everything else from its turn.
+        waking ??= setImmediate(arrived)
+        return
+      }
+      const waitMs = chunks <= promptChunks ? 0 : lastReadMs + restMs - systemClock.now()
       if (waitMs <= 0) arrived()
       else rest ??= setTimeout(arrived, waitMs)
     },

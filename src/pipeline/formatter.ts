@@ -2,6 +2,7 @@ import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { EmbedAsk, Event, Events, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
 import { quote, visible } from '../http/problem.ts'
 import { isObject, losesDigits, nestsDeeperThan } from '../json.ts'
+import { createTextGathering, type LongText, type TextGathering } from '../text.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 
 /** Events to progress and to the result that the caller sees. */
@@ -9,8 +10,8 @@ import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
 export type Completion = {
   model: string
   provider: string
-  text: string
-  reasoning?: string
+  text: string | LongText
+  reasoning?: string | LongText
   reasoningBlocks?: Record<string, unknown>[]
   object?: Record<string, unknown>
   logprobs?: TokenLogprob[]
@@ -34,8 +35,8 @@ type Answering = { events: AsyncIterable<Events>; now: () => number; streaming: 
 /** An answer as it comes; with `streaming`, each piece of its text is a step of progress. */
 export async function* formatCompletion({ events, now, streaming }: Answering): AsyncGenerator<Progress, ToolResult> {
   const startedMs = now()
-  const texts: string[] = []
-  const thoughts: string[] = []
+  const words = createTextGathering()
+  let thoughts: TextGathering | undefined
   const sealed: Record<string, unknown>[] = []
   const warnings: string[] = []
   const toolCalls: NonNullable<Completion['toolCalls']> = []
@@ -56,12 +57,13 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
         switch (event.type) {
           case 'text-delta':
             firstTokenMs ??= elapsed(startedMs, now)
-            texts.push(event.text)
+            words.append(event.text)
             if (streaming) yield { message: event.text }
             break
           case 'reasoning-delta':
             firstTokenMs ??= elapsed(startedMs, now)
-            thoughts.push(event.text)
+            thoughts ??= createTextGathering()
+            thoughts.append(event.text)
             if (streaming) yield {}
             break
           case 'reasoning-block':
@@ -110,12 +112,12 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
         }
       }
     }
-    const text = texts.join('')
+    const text = words.text()
     const completion: Completion = {
       model: answeredAs ?? served.model,
       provider: served.provider,
       text,
-      ...(thoughts.length > 0 ? { reasoning: thoughts.join('') } : {}),
+      ...(thoughts ? { reasoning: thoughts.text() } : {}),
       ...(sealed.length > 0 ? { reasoningBlocks: sealed } : {}),
       ...(object === undefined ? {} : { object }),
       ...(logprobs.length > 0 ? { logprobs } : {}),
@@ -136,7 +138,7 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
     content.push(...media, ...linksOf(citations))
     return { content, structuredContent: completion, ...historyOf(served.met) }
   } catch (error) {
-    return formatFault(error, elapsed(startedMs, now), texts.join(''))
+    return formatFault(error, elapsed(startedMs, now), words.text())
   }
 }
 
@@ -257,7 +259,7 @@ const remedies: Readonly<Partial<Record<FaultCode, string>>> = {
 }
 
 /** A failed call: one sentence to act on, the text that had come, and the facts for a program. */
-export function formatFault(error: unknown, elapsedMs: number, shownText = ''): ToolResult {
+export function formatFault(error: unknown, elapsedMs: number, shownText: string | LongText = ''): ToolResult {
   // Whatever is no Fault is a bug, and its text is for nobody outside: it may hold anything.
   const fault = error instanceof Fault ? error : new Fault('internal', 'the gateway met a fault of its own')
   const {

@@ -8,6 +8,7 @@ import { createRetryBudget, type RetryBudget, withRetry } from '../http/retry.ts
 import { withPatience } from '../http/timeouts.ts'
 import type { Dialect, EncodedRequest, Operation, Target } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
+import { createHolding, type Holding } from './holding.ts'
 import { createLessons } from './lessons.ts'
 import type { Route } from './router.ts'
 
@@ -52,15 +53,16 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     const decoded = decode(response, ask)[Symbol.asyncIterator]()
     const { idleMs } = route.provider.limits
     const rest = withPatience(decoded, 10 * idleMs, clock, (fault) => response.interrupt?.(fault))
-    const first: Event[] = encoded.warnings.map((message) => ({ type: 'warning', message }))
+    const held = createHolding(encoded.warnings.map((message) => ({ type: 'warning', message })))
     try {
       for (let next = await rest.next(); !next.done; next = await rest.next()) {
-        for (const event of next.value) first.push(event)
-        if (attempted.streaming && !next.value.every(({ type }) => preliminary.has(type))) return { first, rest }
+        for (const event of next.value) held.add(event)
+        if (attempted.streaming && !next.value.every(({ type }) => preliminary.has(type))) return { held, rest }
       }
-      return { first }
+      return { held }
     } catch (error) {
-      throw error instanceof Fault ? withDetail(error, { partialText: textOf(first), requestId: idOf(first) }) : error
+      if (!(error instanceof Fault)) throw error
+      throw withDetail(error, { partialText: held.text(), requestId: held.requestId() })
     }
   }
 
@@ -106,10 +108,15 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
         sendOnce: isSentOnce(ask, route),
       })
       rest = begun.rest
-      requestId = idOf(begun.first)
+      requestId = begun.held.requestId()
       const { provider: name, model } = target
       const attempts = met.length + 1
-      yield [{ type: 'served', provider: name, model, attempts, ...(met.length > 0 ? { met } : {}) }, ...begun.first]
+      const served: Event = { type: 'served', provider: name, model, attempts, ...(met.length > 0 ? { met } : {}) }
+      for (const events of begun.held.release(served)) {
+        yield events
+        // Of a long answer: others have their turn in between.
+        if (begun.held.isLong) await turn()
+      }
       try {
         for (let next = await rest?.next(); next && !next.done; next = await rest?.next()) yield next.value
         rest = undefined
@@ -134,7 +141,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
 }
 
 /** The events of an attempt up to the one that commits, and how to come by the others. */
-type Begun = { first: Events; rest?: AsyncIterator<Events> }
+type Begun = { held: Holding; rest?: AsyncIterator<Events> }
 
 function metBy({ code, detail: { cause, status } }: Fault, { provider, model }: Target, elapsedMs: number): Met {
   return { provider, model, code, cause, status, elapsedMs: Math.round(elapsedMs) }
@@ -142,14 +149,6 @@ function metBy({ code, detail: { cause, status } }: Fault, { provider, model }: 
 
 function withDetail(fault: Fault, more: FaultDetail): Fault {
   return new Fault(fault.code, fault.message, { ...fault.detail, ...more })
-}
-
-function idOf(events: readonly Event[]): string | undefined {
-  return events.find((event) => event.type === 'response')?.requestId
-}
-
-function textOf(events: readonly Event[]): string {
-  return events.map((event) => (event.type === 'text-delta' ? event.text : '')).join('')
 }
 
 type AnyOperation = Operation<Ask, EncodedRequest | Promise<EncodedRequest>>
@@ -203,4 +202,9 @@ function lowerCased(...all: (Readonly<Record<string, string>> | undefined)[]): R
   const headers: Record<string, string> = {}
   for (const some of all) for (const name in some) headers[name.toLowerCase()] = some[name] as string
   return headers
+}
+
+/** Resolves when the event loop has come round. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve))
 }

@@ -1,8 +1,15 @@
 import { isObject } from '../json.ts'
+import { isLongText, longTextLength, piecesOf } from '../text.ts'
 import type { Outgoing } from './message.ts'
 
 /** Takes secrets out of a text. */
 export type Redact = (text: string) => string
+
+export type Redaction = {
+  text: Redact
+  /** The same for a text in pieces, over which a secret may be spread. */
+  pieces(pieces: Iterable<string>): Iterable<string>
+}
 
 /** A message as one line of JSON, without its newline, in which no secret stands. Throws on what cannot be written. */
 export function encodeMessage(message: Outgoing, redact: Redact): string {
@@ -23,10 +30,6 @@ export type LongLine = {
   pieces: Iterator<string>
 }
 
-/** From here on, the copies of a text weigh more than the walk through it. */
-const longText = 256 * 1024
-/** Short enough for the part of the heap that is cheap to clean. */
-const pieceLength = 16 * 1024
 /** Where the texts of a result stand: message, result, content, block, text; a batch is one level more. */
 const maxDepth = 4
 
@@ -34,31 +37,30 @@ const maxDepth = 4
  * The same line, newline included, made piece by piece while it is written, where the message holds a long text; undefined
  * for all others. Of such a text there is then no copy as JSON, let alone two. Throws on what cannot be written, at once.
  */
-export function encodeLong(message: Outgoing, redact: Redact): LongLine | undefined {
+export function encodeLong(message: Outgoing, redaction: Redaction): LongLine | undefined {
   const depth = Array.isArray(message) ? -1 : 0
   if (!holdsLongText(message, depth)) return undefined
-  const parts = [...partsOf(message, redact, depth), '\n']
-  const length = parts.reduce((sum, part) => sum + (typeof part === 'string' ? part : part.text).length, 0)
-  return { length, pieces: piecesOf(parts) }
+  const parts = [...partsOf(message, redaction.text, depth), '\n']
+  return { length: parts.reduce((sum, { length }) => sum + length, 0), pieces: encodedPieces(parts, redaction) }
 }
 
 /** JSON as it is, or what stands between the quotes of a long string. */
-type Part = string | { text: string }
+type Part = string | { length: number; pieces(): Iterable<string> }
 
 function holdsLongText(value: unknown, depth: number): boolean {
-  if (typeof value === 'string') return value.length >= longText
-  if (typeof value !== 'object' || value === null || depth >= maxDepth) return false
+  if (typeof value === 'string') return value.length >= longTextLength
+  if (typeof value !== 'object' || value === null) return false
+  if (isLongText(value)) return true
+  if (depth >= maxDepth) return false
   if (Array.isArray(value)) return value.some((item) => holdsLongText(item, depth + 1))
   for (const name in value) if (holdsLongText((value as Record<string, unknown>)[name], depth + 1)) return true
   return false
 }
 
 function* partsOf(value: unknown, redact: Redact, depth: number): Generator<Part> {
-  if (typeof value === 'string' && value.length >= longText) {
-    yield '"'
-    yield { text: redact(value) }
-    yield '"'
-  } else if (!holdsLongText(value, depth)) yield encodeValue(value, redact) ?? 'null'
+  if (!holdsLongText(value, depth)) yield encodeValue(value, redact) ?? 'null'
+  else if (typeof value === 'string') yield* ['"', { length: value.length, pieces: () => piecesOf(value) }, '"']
+  else if (isLongText(value)) yield* ['"', value, '"']
   else if (Array.isArray(value)) {
     for (const [at, item] of value.entries()) {
       yield at === 0 ? '[' : ','
@@ -77,19 +79,14 @@ function* partsOf(value: unknown, redact: Redact, depth: number): Generator<Part
   }
 }
 
-function* piecesOf(parts: readonly Part[]): Generator<string> {
+function* encodedPieces(parts: readonly Part[], redaction: Redaction): Generator<string> {
   let held = ''
   for (const part of parts) {
     if (typeof part === 'string') held += part
     else {
-      const { text } = part
-      for (let at = 0; at < text.length; ) {
-        // Not within a character of two halves: each alone would be written as an escape.
-        const end = at + pieceLength
-        const next = (text.codePointAt(end - 1) ?? 0) > 0xffff ? end + 1 : end
-        yield held + JSON.stringify(text.slice(at, next)).slice(1, -1)
+      for (const piece of redaction.pieces(part.pieces())) {
+        yield held + JSON.stringify(piece).slice(1, -1)
         held = ''
-        at = next
       }
     }
   }

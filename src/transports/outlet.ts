@@ -1,5 +1,5 @@
 import type { Outlet } from '../rpc/dispatcher.ts'
-import { encodeLong, encodeMessage, type LongLine, type Redact } from '../rpc/encoder.ts'
+import { encodeLong, encodeMessage, type LongLine, type Redaction } from '../rpc/encoder.ts'
 import type { Outgoing } from '../rpc/message.ts'
 import type { Pipe } from './pipe.ts'
 
@@ -16,7 +16,7 @@ export type PipeOutlet = Outlet & {
  * Messages as lines: those of one turn of the event loop leave in one write, in order, none dropped. A long line leaves as
  * the reader takes it, and what is sent behind it waits.
  */
-export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
+export function createOutlet(write: Pipe['write'], redaction: Redaction): PipeOutlet {
   let queue: (string | LongLine)[] = []
   let scheduled = false
   let full = false
@@ -54,11 +54,19 @@ export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
     }
     writeLines()
   }
+  const goOn = () => {
+    full = false
+    flush()
+    if (full) return
+    const resumed = waiting
+    waiting = []
+    for (const resume of resumed) resume()
+  }
   const drained = () => (full ? new Promise<void>((resolve) => waiting.push(resolve)) : Promise.resolve())
 
   return {
     send(message: Outgoing) {
-      const line = encodeLong(message, redact) ?? `${encodeMessage(message, redact)}\n`
+      const line = encodeLong(message, redaction) ?? `${encodeMessage(message, redaction.text)}\n`
       queue.push(line)
       waitingCharacters += line.length
       if (!scheduled) setImmediate(flush)
@@ -67,12 +75,9 @@ export function createOutlet(write: Pipe['write'], redact: Redact): PipeOutlet {
     congested: () => full,
     drained,
     resume() {
-      full = false
-      flush()
-      if (full) return
-      const resumed = waiting
-      waiting = []
-      for (const resume of resumed) resume()
+      // A reader that keeps up would have a long line hold the event loop until its end.
+      if (queue.length > 0) setImmediate(goOn)
+      else goOn()
     },
     async flushed() {
       // Whoever waited for the reader beside this may have sent more by then.

@@ -1,5 +1,5 @@
 import { createDispatcher, type Handlers } from '../rpc/dispatcher.ts'
-import type { Redact } from '../rpc/encoder.ts'
+import type { Redaction } from '../rpc/encoder.ts'
 import { createFramer } from '../rpc/framer.ts'
 import { crashExitCode, drainMs, finishInFlight, graceMs, onEnding, settlesWithin } from './ending.ts'
 import { createOutlet } from './outlet.ts'
@@ -11,8 +11,8 @@ const maxUnreadBytes = 64 * 1024 * 1024
 
 export type StdioOptions = {
   pipe: Pipe
-  /** Takes secrets out of a line before it leaves. */
-  redact: Redact
+  /** Takes secrets out of what leaves. */
+  redaction: Redaction
   /** Says one sentence to the person who runs the program. */
   complain: (sentence: string) => void
 }
@@ -21,8 +21,8 @@ export type StdioOptions = {
  * Serves one peer over stdin and stdout until the input ends, a signal comes, the reader is gone or the parent is gone.
  * Resolves to the exit code when everything that was answered has been written.
  */
-export function serveStdio(handlers: Handlers, { pipe, redact, complain }: StdioOptions): Promise<number> {
-  const outlet = createOutlet(pipe.write, redact)
+export function serveStdio(handlers: Handlers, { pipe, redaction, complain }: StdioOptions): Promise<number> {
+  const outlet = createOutlet(pipe.write, redaction)
   const dispatcher = createDispatcher(handlers, outlet)
   const framer = createFramer((frame) => dispatcher.receive(frame))
 

@@ -1,0 +1,68 @@
+import type { Event, Events } from '../gateway.ts'
+import { createTextGathering, longTextLength, type TextGathering } from '../text.ts'
+
+/** Events that wait until it is certain that they will not be taken back. */
+export type Holding = {
+  add(event: Event): void
+  readonly isLong: boolean
+  /** In order, behind the one that is given; long text comes in events of its own, one at a time. To be taken once. */
+  release(first: Event): Iterable<Events>
+  requestId(): string | undefined
+  /** The words of the answer so far. */
+  text(): string
+}
+
+type Delta = Extract<Event, { type: 'text-delta' | 'reasoning-delta' }>
+type LongDelta = { type: Delta['type']; gathering: TextGathering }
+
+/** Holds what an answer has brought; of a long one, the text stands outside V8's heap. */
+export function createHolding(events: Event[]): Holding {
+  const held: (Event | LongDelta)[] = events
+  let length = 0
+
+  const addLong = ({ type, text }: Delta) => {
+    let last = held.at(-1)
+    if (!last || !isLong(last) || last.type !== type) {
+      last = { type, gathering: createTextGathering() }
+      held.push(last)
+    }
+    last.gathering.append(text)
+  }
+
+  return {
+    get isLong() {
+      return length >= longTextLength
+    },
+    add(event) {
+      const isDelta = event.type === 'text-delta' || event.type === 'reasoning-delta'
+      if (isDelta) length += event.text.length
+      if (isDelta && length >= longTextLength) addLong(event)
+      else held.push(event)
+    },
+    *release(first) {
+      let together: Event[] = [first]
+      for (const entry of held) {
+        if (!isLong(entry)) {
+          together.push(entry)
+          continue
+        }
+        yield together
+        together = []
+        for (const text of entry.gathering.drain()) yield [{ type: entry.type, text }]
+      }
+      if (together.length > 0) yield together
+    },
+    requestId: () => held.find((entry) => entry.type === 'response')?.requestId,
+    text: () =>
+      held
+        .map((entry) => {
+          if (entry.type !== 'text-delta') return ''
+          return isLong(entry) ? entry.gathering.text().toString() : entry.text
+        })
+        .join(''),
+  }
+}
+
+function isLong(entry: Event | LongDelta): entry is LongDelta {
+  return 'gathering' in entry
+}

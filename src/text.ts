@@ -1,0 +1,113 @@
+/**
+ * A text that is too long for V8's heap: what lives there is copied while it is young, twice, and takes two bytes a
+ * character as soon as one of them is beyond Latin-1. JSON.stringify writes it as the string that it is.
+ */
+export type LongText = {
+  /** UTF-16 code units, as of a string. */
+  readonly length: number
+  /** In order, each short, none of them empty, and none that ends within a character. */
+  pieces(): Iterable<string>
+  toString(): string
+  toJSON(): string
+}
+
+/** From here on, in UTF-16 code units, the copies of a text weigh more than the walk through its pieces. */
+export const longTextLength = 256 * 1024
+/** Short enough for the part of the heap that is cheap to clean. */
+const pieceLength = 16 * 1024
+
+/** By its shape: the two towers have no class in common. */
+export function isLongText(value: unknown): value is LongText {
+  return typeof value === 'object' && value !== null && typeof (value as Partial<LongText>).pieces === 'function'
+}
+
+/** A text in pieces, cut at no character of two halves: each half alone would be written as an escape. */
+export function* piecesOf(text: string): Generator<string> {
+  for (let at = 0; at < text.length; ) {
+    const end = at + pieceLength
+    const next = (text.codePointAt(end - 1) ?? 0) > 0xffff ? end + 1 : end
+    yield text.slice(at, next)
+    at = next
+  }
+}
+
+/** To be ended once, by either. */
+export type TextGathering = {
+  append(text: string): void
+  /** All of it: a string as long as that is cheap. */
+  text(): string | LongText
+  /** All of it, piece by piece, each of which is forgotten when the next is asked for. */
+  drain(): Iterable<string>
+}
+
+/** Gathers a text that comes in parts. When it becomes long, its pieces move out of the heap, as UTF-8. */
+export function createTextGathering(): TextGathering {
+  let strings: string[] = []
+  let length = 0
+  let storedLength = 0
+  let stored: (string | Buffer<ArrayBuffer>)[] | undefined
+
+  const store = (all: boolean) => {
+    const text = strings.join('')
+    // A first half waits for the second.
+    const end = !all && isHighSurrogate(text.charCodeAt(text.length - 1)) ? text.length - 1 : text.length
+    strings = end < text.length ? [text.slice(end)] : []
+    storedLength += end
+    for (const piece of piecesOf(end < text.length ? text.slice(0, end) : text)) {
+      // UTF-8 has no halves: what holds a half alone stays a string.
+      stored?.push(piece.isWellFormed() ? bytesOf(piece) : piece)
+    }
+  }
+
+  return {
+    append(text) {
+      strings.push(text)
+      length += text.length
+      if (length < longTextLength) return
+      stored ??= []
+      if (length - storedLength >= pieceLength) store(false)
+    },
+    text() {
+      if (!stored) return strings.join('')
+      store(true)
+      return longTextOf(stored, length)
+    },
+    *drain() {
+      const pieces = (stored ??= [])
+      store(true)
+      for (const [at, piece] of pieces.entries()) {
+        yield piece.toString()
+        pieces[at] = ''
+        if (typeof piece !== 'string') free(piece)
+      }
+    },
+  }
+}
+
+function longTextOf(stored: readonly (string | Buffer<ArrayBuffer>)[], length: number): LongText {
+  const text: LongText = {
+    length,
+    *pieces() {
+      for (const piece of stored) yield piece.toString()
+    },
+    toString: () => stored.join(''),
+    toJSON: () => text.toString(),
+  }
+  return text
+}
+
+/** Gives memory back before the collector of garbage, which cleans the heap and not what stands beside it, would. */
+function free({ buffer }: Buffer<ArrayBuffer>): void {
+  buffer.transfer(0)
+}
+
+/** As UTF-8, in memory of its own: Buffer.from would take a part of what Node keeps for many, a fifth of which is wasted. */
+function bytesOf(text: string): Buffer<ArrayBuffer> {
+  const bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(text))
+  bytes.write(text)
+  return bytes
+}
+
+function isHighSurrogate(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdbff
+}
