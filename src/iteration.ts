@@ -22,3 +22,68 @@ export function ending<T>(values: AsyncIterator<T>, onEnd: () => void): AsyncIte
   }
   return iterator
 }
+
+/** The values of an iterator that is there only when the first of them is asked for, and some time later. */
+export function opening<T>(open: () => Promise<AsyncIterator<T>>): AsyncIterableIterator<T> {
+  let opened: AsyncIterator<T> | undefined
+  const iterator: AsyncIterableIterator<T> = {
+    next() {
+      if (opened) return opened.next()
+      return open().then((values) => {
+        opened = values
+        return values.next()
+      })
+    },
+    async return() {
+      await opened?.return?.()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  }
+  return iterator
+}
+
+/** Each value made into another, or left out; behind the last, and before an error, comes what there still is to say. */
+export function mapped<T, U>(
+  values: AsyncIterator<T>,
+  map: (value: T) => U | undefined,
+  rest: () => U | undefined,
+): AsyncIterableIterator<U> {
+  let end: (() => Promise<IteratorResult<U>>) | undefined
+  const finish = (then: () => Promise<IteratorResult<U>>) => {
+    end = then
+    const value = rest()
+    return value === undefined ? then() : { done: false as const, value }
+  }
+  const told = (next: IteratorResult<T>): IteratorResult<U> | Promise<IteratorResult<U>> => {
+    if (next.done) return finish(async () => ({ done: true, value: undefined }))
+    const value = map(next.value)
+    return value === undefined ? iterator.next() : { done: false, value }
+  }
+  const failed = (error: unknown) =>
+    finish(async () => {
+      throw error
+    })
+  const iterator: AsyncIterableIterator<U> = {
+    next: () => (end ? end() : values.next().then(told, failed)),
+    async return() {
+      await values.return?.()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  }
+  return iterator
+}
+
+/** The same values; an error is handed to `failed`, which throws what takes its place. */
+export function rescued<T>(values: AsyncIterator<T>, failed: (error: unknown) => never): AsyncIterableIterator<T> {
+  const iterator: AsyncIterableIterator<T> = {
+    next: () => values.next().catch(failed),
+    async return() {
+      await values.return?.()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  }
+  return iterator
+}

@@ -73,8 +73,9 @@ export function createTextGathering(): TextGathering {
       return longTextOf(stored, length)
     },
     *drain() {
-      const pieces = (stored ??= [])
+      if (!stored) return yield* piecesOf(strings.join(''))
       store(true)
+      const pieces = stored
       for (const [at, piece] of pieces.entries()) {
         yield piece.toString()
         pieces[at] = ''

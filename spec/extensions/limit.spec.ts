@@ -174,14 +174,14 @@ test('a reader that leaves just as its place came free gives it back', async () 
   const first = await begin()
   const second = await begin()
   assert.deepEqual([first.first, second.first], ['text-delta', 'queued'])
-  await first.events.return(undefined)
+  await first.events.return?.()
   // The place is the second's by now, which has not asked for another event.
   await settled()
-  await second.events.return(undefined)
+  await second.events.return?.()
   await settled()
   const third = await begin()
   assert.equal(third.first, 'text-delta')
-  await third.events.return(undefined)
+  await third.events.return?.()
 })
 
 test('a call that is interrupted while it waits leaves at once, with the reason, and never runs', async () => {

@@ -1,5 +1,6 @@
-import { batchOf, type Event, type Events } from '../gateway.ts'
+import type { Event, Events } from '../gateway.ts'
 import type { Middleware } from '../handle.ts'
+import { mapped } from '../iteration.ts'
 import { isExactInteger, nestsDeeperThan } from '../json.ts'
 import type { Secrets, StreamRedaction } from '../secrets.ts'
 
@@ -10,51 +11,45 @@ const maxDepth = 128
  * be spread over several. What could be the beginning of a key waits for what follows it.
  */
 export function withRedaction(secrets: Secrets): Middleware {
-  return (next) =>
-    async function* redacted(ask, call) {
-      const words = secrets.redactStream()
-      const thoughts = secrets.redactStream()
-      const measured: Event[] = []
-      let told = false
-      const rest = (): Event[] => {
-        const events: Event[] = []
-        const text = words.end()
-        if (text !== '') events.push({ type: 'text-delta', text })
-        const thought = thoughts.end()
-        if (thought !== '') events.push({ type: 'reasoning-delta', text: thought })
-        // Tokens are too short to be told from a key, one by one.
-        if (!words.found) events.push(...measured.splice(0))
-        if (!told && (words.found || thoughts.found)) {
-          told = true
-          events.push({ type: 'warning', message: 'a key was taken out of the answer' })
-        }
-        return events
+  return (next) => (ask, call) => {
+    const words = secrets.redactStream()
+    const thoughts = secrets.redactStream()
+    const measured: Event[] = []
+    let told = false
+    const rest = (): Event[] => {
+      const events: Event[] = []
+      const text = words.end()
+      if (text !== '') events.push({ type: 'text-delta', text })
+      const thought = thoughts.end()
+      if (thought !== '') events.push({ type: 'reasoning-delta', text: thought })
+      // Tokens are too short to be told from a key, one by one.
+      if (!words.found) events.push(...measured.splice(0))
+      if (!told && (words.found || thoughts.found)) {
+        told = true
+        events.push({ type: 'warning', message: 'a key was taken out of the answer' })
       }
-      const clean = (event: Event): Event | Events => {
-        if (event.type === 'text-delta' || event.type === 'reasoning-delta') {
-          const stream: StreamRedaction = event.type === 'text-delta' ? words : thoughts
-          const text = stream.push(event.text)
-          return text === event.text ? event : text === '' ? [] : { ...event, text }
-        }
-        if (event.type === 'finish') return [...rest(), event]
-        if (event.type !== 'logprobs') return cleaned(event, secrets)
-        measured.push(event)
-        return []
-      }
-      try {
-        for await (const events of next(ask, call)) {
-          const passed = events.flatMap(clean)
-          if (passed.length > 0) yield passed
-        }
-      } catch (error) {
-        // The text so far belongs to the fault's result.
-        yield* batchOf(rest())
-        throw error
-      }
-      // Not every answer ends with a finish.
-      const left = rest()
-      if (left.length > 0) yield left
+      return events
     }
+    const clean = (event: Event): Event | Events => {
+      if (event.type === 'text-delta' || event.type === 'reasoning-delta') {
+        const stream: StreamRedaction = event.type === 'text-delta' ? words : thoughts
+        const text = stream.push(event.text)
+        return text === event.text ? event : text === '' ? [] : { ...event, text }
+      }
+      if (event.type === 'finish') return [...rest(), event]
+      if (event.type !== 'logprobs') return cleaned(event, secrets)
+      measured.push(event)
+      return []
+    }
+    const pass = (events: Events): Events | undefined => nonEmpty(events.flatMap(clean))
+    // Not every answer ends with a finish, and the text so far belongs to a fault's result.
+    return mapped(next(ask, call)[Symbol.asyncIterator](), pass, () => nonEmpty(rest()))
+  }
+}
+
+/** A stream does not wake its reader for nothing. */
+function nonEmpty(events: Events): Events | undefined {
+  return events.length > 0 ? events : undefined
 }
 
 /** Values may hold a key in the names of their members too, which no sink can tell from the protocol's own. */

@@ -2,24 +2,21 @@ import type { Config, ProviderConfig } from '../config.ts'
 import { Fault } from '../errors.ts'
 import type { Ask } from '../gateway.ts'
 import type { Middleware } from '../handle.ts'
+import { rescued } from '../iteration.ts'
 
 /** Where nothing listens at the place of a local server, says how it is started; and which ones were looked for, if it could be any. */
 export function withStartAdvice({ providers, defaultProviders }: Config): Middleware {
   const anyOf = defaultProviders.flatMap((name) => providers.get(name) ?? [])
   const areLocal = [...providers.values()].some(({ preset }) => preset.startedBy !== undefined)
   if (!areLocal) return (next) => next
-  return (next) =>
-    async function* advised(ask, call) {
-      try {
-        yield* next(ask, call)
-      } catch (error) {
-        const provider =
-          error instanceof Fault && isAbsent(error) ? providers.get(error.detail.provider ?? '') : undefined
-        if (!provider || !(error instanceof Fault)) throw error
-        const message = triedAll(ask, error, anyOf) ? noneOf(anyOf) : alone(error, provider)
-        throw new Fault(error.code, message, error.detail)
-      }
-    }
+  return (next) => (ask, call) =>
+    rescued(next(ask, call)[Symbol.asyncIterator](), (error) => {
+      const provider =
+        error instanceof Fault && isAbsent(error) ? providers.get(error.detail.provider ?? '') : undefined
+      if (!provider || !(error instanceof Fault)) throw error
+      const message = triedAll(ask, error, anyOf) ? noneOf(anyOf) : alone(error, provider)
+      throw new Fault(error.code, message, error.detail)
+    })
 }
 
 function isAbsent({ detail }: Fault): boolean {

@@ -5,12 +5,15 @@ import { createTextGathering, longTextLength, type TextGathering } from '../text
 export type Holding = {
   add(event: Event): void
   readonly isLong: boolean
-  /** In order, behind the one that is given; long text comes in events of its own, one at a time. To be taken once. */
+  /** In order, behind the one that is given; of long text not much at once. To be taken once. */
   release(first: Event): Iterable<Events>
   requestId(): string | undefined
   /** The words of the answer so far. */
   text(): string
 }
+
+/** How much long text is handed on at once, in UTF-16 code units. */
+const batchLength = 64 * 1024
 
 type Delta = Extract<Event, { type: 'text-delta' | 'reasoning-delta' }>
 type LongDelta = { type: Delta['type']; gathering: TextGathering }
@@ -39,19 +42,7 @@ export function createHolding(events: Event[]): Holding {
       if (isDelta && length >= longTextLength) addLong(event)
       else held.push(event)
     },
-    *release(first) {
-      let together: Event[] = [first]
-      for (const entry of held) {
-        if (!isLong(entry)) {
-          together.push(entry)
-          continue
-        }
-        yield together
-        together = []
-        for (const text of entry.gathering.drain()) yield [{ type: entry.type, text }]
-      }
-      if (together.length > 0) yield together
-    },
+    release: (first) => released([first, ...held]),
     requestId: () => held.find((entry) => entry.type === 'response')?.requestId,
     text: () =>
       held
@@ -61,6 +52,26 @@ export function createHolding(events: Event[]): Holding {
         })
         .join(''),
   }
+}
+
+function* released(entries: readonly (Event | LongDelta)[]): Generator<Events> {
+  let together: Event[] = []
+  let length = 0
+  for (const entry of entries) {
+    if (!isLong(entry)) {
+      together.push(entry)
+      continue
+    }
+    for (const text of entry.gathering.drain()) {
+      together.push({ type: entry.type, text })
+      length += text.length
+      if (length < batchLength) continue
+      yield together
+      together = []
+      length = 0
+    }
+  }
+  if (together.length > 0) yield together
 }
 
 function isLong(entry: Event | LongDelta): entry is LongDelta {

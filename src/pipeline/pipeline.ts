@@ -2,10 +2,11 @@ import type { Clock } from '../clock.ts'
 import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { Ask, Events, Part, Substituted } from '../gateway.ts'
 import type { Handle } from '../handle.ts'
+import { ending, opening } from '../iteration.ts'
 import type { Directory } from './directory.ts'
 import { createHealth } from './health.ts'
 import { assertUsable, type Route, type Router } from './router.ts'
-import type { Translate } from './translator.ts'
+import type { Attempted, Translate } from './translator.ts'
 
 /** Calls at once, each with a socket of its own; beyond, the system's own limits are near. */
 const maxActive = 1000
@@ -19,61 +20,96 @@ export type Parts = { router: Router; translate: Translate; directory: Directory
 export function createPipeline({ router, translate, directory, clock }: Parts): Handle {
   const health = createHealth(clock.now)
   let active = 0
-  return async function* pipeline(ask, call) {
+  return (ask, call) => {
     // A lookup of models on behalf of a call that was let in must not be turned away.
-    const counted = ask.kind === 'models' ? 0 : 1
-    if (counted > 0 && active >= maxActive) {
-      throw new Fault('busy', `${maxActive} calls are in progress already`, { retryable: true, retryAfterMs: 1000 })
-    }
-    active += counted
-    try {
-      const found = await router.route(ask, call.signal)
-      const { signal, streaming, deadline = Number.POSITIVE_INFINITY } = call
-      const attempted = { signal, streaming, deadline }
-      if (!isAboutModel(ask)) {
+    let counted = ask.kind === 'models' ? 0 : 1
+    return opening(async () => {
+      if (counted > 0 && active >= maxActive) {
+        throw new Fault('busy', `${maxActive} calls are in progress already`, { retryable: true, retryAfterMs: 1000 })
+      }
+      active += counted
+      const leave = () => {
+        active -= counted
+        counted = 0
+      }
+      try {
+        const found = await router.route(ask, call.signal)
+        const { signal, streaming, deadline = Number.POSITIVE_INFINITY } = call
+        const attempted = { signal, streaming, deadline }
+        if (isAboutModel(ask)) return inTurn(ask, found, attempted, leave)
         const [only] = found as readonly [Route]
         assertUsable(only.provider)
-        return yield* translate(ask, only, attempted)
+        return ending(translate(ask, only, attempted)[Symbol.asyncIterator](), leave)
+      } catch (error) {
+        leave()
+        throw error
       }
+    })
+  }
 
-      // What cannot be called is told as a fault only where there is nothing else.
-      const usable = found.filter(({ provider }) => provider.problem === undefined)
-      const routes = health.order(usable.length > 0 ? usable : found)
-      const failed = new Map<string, FaultCode>()
-      const met: Met[] = []
-      for (const [at, route] of routes.entries()) {
-        const routedMs = clock.now()
-        let delivered = false
-        try {
-          assertUsable(route.provider)
-          assertTakes(ask, route, directory)
-          for await (const events of translate(ask, route, attempted)) {
-            const begins: boolean = !delivered && events.some(({ type }) => type === 'served')
-            if (begins) router.observe(route, clock.now() - routedMs)
-            delivered ||= begins
-            yield begins ? withHistory(events, met, passedOver(found, route, failed)) : events
-          }
-          health.succeeded(route)
-          return
-        } catch (error) {
-          if (!(error instanceof Fault)) throw error
-          health.failed(route, error)
-          met.push(...(error.detail.met ?? []))
-          const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
-          if (at === routes.length - 1 || delivered || signal.aborted || isFinal) {
-            const detail = { ...error.detail, attempts: met.length, ...(met.length > 0 ? { met } : {}) }
-            const hint = await hintOf(error, route, signal)
-            throw new Fault(
-              error.code,
-              hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint,
-              detail,
-            )
-          }
-          failed.set(nameOf(route), error.code)
-        }
+  /** The events of the first route that delivers some. */
+  function inTurn(ask: Ask, found: readonly Route[], attempted: Attempted, leave: () => void): AsyncIterator<Events> {
+    // What cannot be called is told as a fault only where there is nothing else.
+    const usable = found.filter(({ provider }) => provider.problem === undefined)
+    const routes = health.order(usable.length > 0 ? usable : found)
+    const codes = new Map<string, FaultCode>()
+    const met: Met[] = []
+    let at = 0
+    let route: Route
+    let routedMs: number
+    let delivered: boolean
+    let events: AsyncIterator<Events> | undefined
+
+    const start = (): Promise<IteratorResult<Events>> => {
+      route = routes[at] as Route
+      routedMs = clock.now()
+      delivered = false
+      try {
+        assertUsable(route.provider)
+        assertTakes(ask, route, directory)
+      } catch (error) {
+        return failed(error)
       }
-    } finally {
-      active -= counted
+      events = translate(ask, route, attempted)[Symbol.asyncIterator]()
+      return events.next().then(told, failed)
+    }
+    const told = (next: IteratorResult<Events>): IteratorResult<Events> => {
+      if (next.done) {
+        health.succeeded(route)
+        leave()
+        return next
+      }
+      if (delivered || !next.value.some(({ type }) => type === 'served')) return next
+      delivered = true
+      router.observe(route, clock.now() - routedMs)
+      return { done: false, value: withHistory(next.value, met, passedOver(found, route, codes)) }
+    }
+    const failed = async (error: unknown): Promise<IteratorResult<Events>> => {
+      try {
+        if (!(error instanceof Fault)) throw error
+        health.failed(route, error)
+        met.push(...(error.detail.met ?? []))
+        const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
+        if (at === routes.length - 1 || delivered || attempted.signal.aborted || isFinal) {
+          const detail = { ...error.detail, attempts: met.length, ...(met.length > 0 ? { met } : {}) }
+          const hint = await hintOf(error, route, attempted.signal)
+          throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, detail)
+        }
+        codes.set(nameOf(route), error.code)
+      } catch (last) {
+        leave()
+        throw last
+      }
+      at += 1
+      return start()
+    }
+    return {
+      next: () => (events ? events.next().then(told, failed) : start()),
+      async return() {
+        leave()
+        await events?.return?.()
+        return { done: true, value: undefined }
+      },
     }
   }
 

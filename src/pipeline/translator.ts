@@ -6,6 +6,7 @@ import type { HttpRequest, Send } from '../http/message.ts'
 import { createPace } from '../http/rate-limit.ts'
 import { createRetryBudget, type RetryBudget, withRetry } from '../http/retry.ts'
 import { withPatience } from '../http/timeouts.ts'
+import { opening } from '../iteration.ts'
 import type { Dialect, EncodedRequest, Operation, Target } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
 import { createHolding, type Holding } from './holding.ts'
@@ -21,7 +22,7 @@ export type Attempted = {
 }
 
 /** Answers an ask at one route. What fails before anything was delivered is tried again. */
-export type Translate = (ask: Ask, route: Route, attempted: Attempted) => AsyncGenerator<Events>
+export type Translate = (ask: Ask, route: Route, attempted: Attempted) => AsyncIterableIterator<Events>
 
 /** Events that show nothing to the caller yet. */
 const preliminary = new Set<Event['type']>(['response', 'warning', 'usage'])
@@ -66,7 +67,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
     }
   }
 
-  return async function* translate(ask, route, attempted) {
+  return (ask, route, attempted) => {
     const { provider, target } = route
     const met: Met[] = []
     let requestId: string | undefined
@@ -96,36 +97,7 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
       }
     }
 
-    let rest: AsyncIterator<Events> | undefined
-    try {
-      const encoded = await operationOf(ask, route).encode(ask, target)
-      const begun = await withRetry(() => mended(encoded), {
-        retries: provider.maxRetries,
-        budget: budgetOf(provider.name),
-        signal: attempted.signal,
-        clock,
-        deadline: attempted.deadline,
-        sendOnce: isSentOnce(ask, route),
-      })
-      rest = begun.rest
-      requestId = begun.held.requestId()
-      const { provider: name, model } = target
-      const attempts = met.length + 1
-      const served: Event = { type: 'served', provider: name, model, attempts, ...(met.length > 0 ? { met } : {}) }
-      for (const events of begun.held.release(served)) {
-        yield events
-        // Of a long answer: others have their turn in between.
-        if (begun.held.isLong) await turn()
-      }
-      try {
-        for (let next = await rest?.next(); next && !next.done; next = await rest?.next()) yield next.value
-        rest = undefined
-      } catch (error) {
-        // Nothing can be taken back any more.
-        if (error instanceof Fault) met.push(metBy(error, target, 0))
-        throw error
-      }
-    } catch (error) {
+    const failed = (error: unknown): never => {
       if (!(error instanceof Fault)) throw error
       throw withDetail(error, {
         requestId: error.detail.requestId ?? requestId,
@@ -134,14 +106,57 @@ export function createTranslator({ send, secrets, clock }: { send: Send; secrets
         attempts: met.length,
         ...(met.length > 0 ? { met } : {}),
       })
-    } finally {
-      await rest?.return?.()
     }
+    /** Nothing can be taken back any more. */
+    const failedLate = (error: unknown): never => {
+      if (error instanceof Fault) met.push(metBy(error, target, 0))
+      return failed(error)
+    }
+    const begin = async () => {
+      const encoded = await operationOf(ask, route).encode(ask, target)
+      return withRetry(() => mended(encoded), {
+        retries: provider.maxRetries,
+        budget: budgetOf(provider.name),
+        signal: attempted.signal,
+        clock,
+        deadline: attempted.deadline,
+        sendOnce: isSentOnce(ask, route),
+      })
+    }
+    return opening(async () => {
+      const begun = await begin().catch(failed)
+      requestId = begun.held.requestId()
+      const { provider: name, model } = target
+      const attempts = met.length + 1
+      const served: Event = { type: 'served', provider: name, model, attempts, ...(met.length > 0 ? { met } : {}) }
+      return delivering(begun, served, failedLate)
+    })
   }
 }
 
 /** The events of an attempt up to the one that commits, and how to come by the others. */
 type Begun = { held: Holding; rest?: AsyncIterator<Events> }
+
+/** What was held, behind the event that says who serves it, and then the others as they come. */
+function delivering({ held, rest }: Begun, served: Event, failed: (error: unknown) => never): AsyncIterator<Events> {
+  const released = held.release(served)[Symbol.iterator]()
+  let isReleased = false
+  return {
+    next() {
+      if (!isReleased) {
+        const next = released.next()
+        // Of a long answer: others have their turn in between.
+        if (!next.done) return held.isLong ? turn().then(() => next) : Promise.resolve(next)
+        isReleased = true
+      }
+      return rest ? rest.next().catch(failed) : Promise.resolve({ done: true, value: undefined })
+    },
+    async return() {
+      await rest?.return?.()
+      return { done: true, value: undefined }
+    },
+  }
+}
 
 function metBy({ code, detail: { cause, status } }: Fault, { provider, model }: Target, elapsedMs: number): Met {
   return { provider, model, code, cause, status, elapsedMs: Math.round(elapsedMs) }
