@@ -1,9 +1,15 @@
 /**
- * The same values, and a word when it is over: by the last of them, by an error, or because nobody wants the rest. As a
- * plain iterator it costs a step of a stream less than half of what an async generator does.
+ * The same values, and a word when it is over: by the last of them, by an error, or because nobody wants the rest; if
+ * wanted, also when one is asked for, and when it or the end has come. As a plain iterator it costs a step of a stream less than half of what an async generator does.
  */
-export function ending<T>(values: AsyncIterator<T>, onEnd: () => void): AsyncIterableIterator<T> {
+export function ending<T>(
+  values: AsyncIterator<T>,
+  onEnd: () => void,
+  onAsk?: () => void,
+  onCome?: () => void,
+): AsyncIterableIterator<T> {
   const told = (next: IteratorResult<T>) => {
+    onCome?.()
     if (next.done) onEnd()
     return next
   }
@@ -12,7 +18,10 @@ export function ending<T>(values: AsyncIterator<T>, onEnd: () => void): AsyncIte
     throw error
   }
   const iterator: AsyncIterableIterator<T> = {
-    next: () => values.next().then(told, failed),
+    next() {
+      onAsk?.()
+      return values.next().then(told, failed)
+    },
     async return() {
       onEnd()
       await values.return?.()

@@ -194,7 +194,7 @@ function createBody(connection: Dispatcher.DispatchController): Body {
     wake?.()
     wake = undefined
   }
-  const take = async (): Promise<IteratorResult<Uint8Array>> => {
+  const take = (): IteratorResult<Uint8Array> => {
     if (queue.length > 0) {
       const value = queue.length === 1 ? (queue[0] as Uint8Array) : Buffer.concat(queue)
       queue = []
@@ -236,7 +236,8 @@ function createBody(connection: Dispatcher.DispatchController): Body {
       arrived()
     },
     next() {
-      return ready ? take() : new Promise<void>((resolve) => (wake = resolve)).then(take)
+      if (ready) return new Promise((resolve) => resolve(take()))
+      return new Promise<void>((resolve) => (wake = resolve)).then(take)
     },
     async return() {
       clearTimeout(rest)

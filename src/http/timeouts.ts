@@ -46,7 +46,7 @@ export function withTimeouts(send: Send, clock: TimeSource = systemClock): Send 
           release()
           silence.abort(fault)
         },
-        body: ending(watched(response.body[Symbol.asyncIterator](), alarm, onAsk), release),
+        body: ending(response.body[Symbol.asyncIterator](), release, onAsk, alarm.pause),
       }
     } catch (error) {
       release()
@@ -67,25 +67,7 @@ export function withPatience<T>(
 ): AsyncIterator<T> {
   const alarm = createAlarm(clock)
   const onEnd = () => onLate(lifeless(ms))
-  return ending(
-    watched(values, alarm, () => alarm.set(ms, onEnd)),
-    alarm.stop,
-  )
-}
-
-/** The same values; the alarm that is set when one is asked for rests once it has come. */
-function watched<T>(values: AsyncIterator<T>, alarm: Alarm, onAsk: () => void): AsyncIterator<T> {
-  const told = (next: IteratorResult<T>) => {
-    alarm.pause()
-    return next
-  }
-  return {
-    next() {
-      onAsk()
-      return values.next().then(told)
-    },
-    return: (value) => values.return?.(value) ?? Promise.resolve({ done: true, value }),
-  }
+  return ending(values, alarm.stop, () => alarm.set(ms, onEnd), alarm.pause)
 }
 
 type Alarm = {
