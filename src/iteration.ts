@@ -1,6 +1,7 @@
 /**
- * The same values, and a word when it is over: by the last of them, by an error, or because nobody wants the rest; if
- * wanted, also when one is asked for, and when it or the end has come. As a plain iterator it costs a step of a stream less than half of what an async generator does.
+ * The same values, and a word when it is over: by the last of them, by an error, or because nobody wants the rest; also, if
+ * wanted, when one is asked for, and when it or the end has come. As a plain iterator it costs a step of a stream less than
+ * half of what an async generator does.
  */
 export function ending<T>(
   values: AsyncIterator<T>,
