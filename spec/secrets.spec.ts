@@ -202,6 +202,27 @@ test('a key that comes in pieces is redacted as it would be in one, and nothing 
   )
 })
 
+test('a key that is part of another hides nothing of it in pieces either', () => {
+  const [part, whole] = ['sk-canary', 'my-sk-canary-and-more']
+  for (const keys of [
+    [part, whole],
+    [part, whole.slice(3)],
+  ]) {
+    const secrets = createSecrets([], keys)
+    const longest = keys[1] as string
+    for (const text of [`a ${longest} b`, longest, `${longest}${longest}`, `a ${part} b`, `a ${part}`]) {
+      for (let first = 0; first <= text.length; first++) {
+        for (let second = first; second <= text.length; second++) {
+          const stream = secrets.redactStream()
+          const pieces = [text.slice(0, first), text.slice(first, second), text.slice(second)].map(stream.push)
+          assert.equal([...pieces, stream.end()].join(''), secrets.redact(text))
+          assert.ok(stream.found)
+        }
+      }
+    }
+  }
+})
+
 test('a text that could not be the beginning of a key is passed on at once', () => {
   const stream = holding({ value: key }).redactStream()
   assert.equal(stream.push('Hello'), 'Hello')

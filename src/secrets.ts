@@ -76,13 +76,24 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
         push(text) {
           const whole = held + text
           const clean = redact(whole)
-          found ||= clean !== whole
+          if (clean !== whole) {
+            // What is a key may be the beginning of a longer one: it waits as it came, unless it reaches into another.
+            const begun = whole.length - beginningAtEnd(whole, forms)
+            const before = redact(whole.slice(0, begun))
+            if (before + redact(whole.slice(begun)) === clean) {
+              found ||= before !== whole.slice(0, begun)
+              held = whole.slice(begun)
+              return before
+            }
+            found = true
+          }
           const safe = clean.length - beginningAtEnd(clean, forms)
           held = clean.slice(safe)
           return clean.slice(0, safe)
         },
         end() {
-          const rest = held
+          const rest = redact(held)
+          found ||= rest !== held
           held = ''
           return rest
         },
