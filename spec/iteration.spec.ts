@@ -59,6 +59,19 @@ describe('mapped', () => {
     assert.equal(noted.asked, 2)
   })
 
+  test('leaves what it cannot map', async () => {
+    const { iterator, noted } = source([1, 2])
+    const events = mapped(
+      iterator,
+      () => {
+        throw fault
+      },
+      () => 'rest',
+    )
+    assert.deepEqual(await collect(events), { all: [], error: fault })
+    assert.deepEqual(noted, { asked: 1, left: 1 })
+  })
+
   test('is left with what it maps', async () => {
     const { iterator, noted } = source([1, 3])
     for await (const _ of mapped(iterator, odd, () => undefined)) break

@@ -60,6 +60,10 @@ export function mapped<T, U>(
   rest: () => U | undefined,
 ): AsyncIterableIterator<U> {
   let end: (() => Promise<IteratorResult<U>>) | undefined
+  const leave = async () => {
+    await values.return?.()
+    return { done: true as const, value: undefined }
+  }
   const finish = (then: () => Promise<IteratorResult<U>>) => {
     end = then
     const value = rest()
@@ -67,7 +71,12 @@ export function mapped<T, U>(
   }
   const told = (next: IteratorResult<T>): IteratorResult<U> | Promise<IteratorResult<U>> => {
     if (next.done) return finish(async () => ({ done: true, value: undefined }))
-    const value = map(next.value)
+    let value: U | undefined
+    try {
+      value = map(next.value)
+    } catch (error) {
+      return leave().then(() => Promise.reject(error))
+    }
     return value === undefined ? iterator.next() : { done: false, value }
   }
   const failed = (error: unknown) =>
@@ -76,10 +85,7 @@ export function mapped<T, U>(
     })
   const iterator: AsyncIterableIterator<U> = {
     next: () => (end ? end() : values.next().then(told, failed)),
-    async return() {
-      await values.return?.()
-      return { done: true, value: undefined }
-    },
+    return: leave,
     [Symbol.asyncIterator]: () => iterator,
   }
   return iterator

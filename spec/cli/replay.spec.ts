@@ -33,6 +33,18 @@ describe('record', () => {
     assert.equal(upstream.requests.length, 1)
   })
 
+  test('keeps nothing of an answer in which a key stands in pieces', async (t) => {
+    const pieces = ['my key is ', key.slice(0, 9), key.slice(9), ', you see']
+    const upstream = await upstreamFor(t, (_, response) => sendStream(response, chatStream(pieces)))
+    const dir = join(folderFor(t), 'told')
+    const env = pointedAt(upstream, { OPENAI_API_KEY: key })
+    const recorded = await run(t, ['record', dir, 'createCompletion', hello], { env })
+    assert.deepEqual([recorded.code, recorded.stdout], [1, 'my key is [redacted], you see\n'])
+    assert.match(recorded.stderr, /^Nothing is kept: a key stands in the answer in pieces/m)
+    assert.ok(!recorded.stderr.includes(key))
+    assert.equal(existsSync(dir), false)
+  })
+
   test('keeps every attempt, a route to a second provider, and a connection that breaks', async (t) => {
     const busy = await upstreamFor(t, (_, response) => sendJson(response, 503, { error: { message: 'busy' } }))
     const broken = await upstreamFor(t, (_, response) => {

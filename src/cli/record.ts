@@ -35,6 +35,7 @@ through before you hand it on. GATEWAY_RECORD keeps the exchanges of a gateway t
     if (existsSync(dir) && !(statSync(dir).isDirectory() && readdirSync(dir).length === 0)) {
       throw new Fault('configuration', `${dir} is not empty, and nothing in it is overwritten`)
     }
+    const isNew = !existsSync(dir)
     const { createChat, readConfig } = await import('../chat.ts')
     const config = readConfig()
     const printer = createPrinter(true)
@@ -58,12 +59,18 @@ through before you hand it on. GATEWAY_RECORD keeps the exchanges of a gateway t
     }
     const clean = JSON.parse(done.redact(JSON.stringify(call))) as RecordedCall
     const { result, faults } = await play({ call: clean, exchanges, result: undefined }, version, signal)
+    const played = JSON.stringify(result)
+    if (done.redact(played) !== played) {
+      if (isNew) rmSync(dir, { recursive: true, force: true })
+      say('Nothing is kept: a key stands in the answer in pieces, which cannot be taken out of what was recorded.')
+      return wentWrong
+    }
     // The result that is kept is the one that playing back comes to: where the providers were is not in it.
     writeCase(dir, { call: clean, exchanges, result })
     const count = `${exchanges.length} exchange${exchanges.length === 1 ? '' : 's'}`
     say(`Kept in ${dir}: ${count}. genai-gateway-mcp replay ${dir} makes the call again.`)
-    const [seen, played] = [settled(done.result, port), result].map((side) => withoutHosts(side, config))
-    const odd = [...faults, ...differences(seen, played, 'result')]
+    const [seen, again] = [settled(done.result, port), result].map((side) => withoutHosts(side, config))
+    const odd = [...faults, ...differences(seen, again, 'result')]
     for (const fault of odd) say(`It does not play back as it was recorded: ${fault}`)
     return odd.length > 0 ? wentWrong : wellDone
   },
