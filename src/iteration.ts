@@ -1,7 +1,27 @@
+/** Streams as plain iterators: a step of one costs less than half of what it costs an async generator. */
+
+/** What an iterator says behind its last value. */
+export const over = { done: true, value: undefined } as const
+
+/** An iterator from its step, and from what is to be done when nobody wants the rest. */
+export function stepping<T>(
+  next: () => Promise<IteratorResult<T>>,
+  leave: () => unknown,
+): AsyncIterableIterator<T, undefined> {
+  const iterator: AsyncIterableIterator<T, undefined> = {
+    next,
+    async return() {
+      await leave()
+      return over
+    },
+    [Symbol.asyncIterator]: () => iterator,
+  }
+  return iterator
+}
+
 /**
  * The same values, and a word when it is over: by the last of them, by an error, or because nobody wants the rest; also, if
- * wanted, when one is asked for, and when it or the end has come. As a plain iterator it costs a step of a stream less than
- * half of what an async generator does.
+ * wanted, when one is asked for, and when it or the end has come.
  */
 export function ending<T>(
   values: AsyncIterator<T>,
@@ -18,39 +38,27 @@ export function ending<T>(
     onEnd()
     throw error
   }
-  const iterator: AsyncIterableIterator<T> = {
-    next() {
-      onAsk?.()
-      return values.next().then(told, failed)
-    },
-    async return() {
-      onEnd()
-      await values.return?.()
-      return { done: true, value: undefined }
-    },
-    [Symbol.asyncIterator]: () => iterator,
+  const next = () => {
+    onAsk?.()
+    return values.next().then(told, failed)
   }
-  return iterator
+  return stepping(next, () => {
+    onEnd()
+    return values.return?.()
+  })
 }
 
 /** The values of an iterator that is there only when the first of them is asked for, and some time later. */
 export function opening<T>(open: () => Promise<AsyncIterator<T>>): AsyncIterableIterator<T> {
   let opened: AsyncIterator<T> | undefined
-  const iterator: AsyncIterableIterator<T> = {
-    next() {
-      if (opened) return opened.next()
-      return open().then((values) => {
-        opened = values
-        return values.next()
-      })
-    },
-    async return() {
-      await opened?.return?.()
-      return { done: true, value: undefined }
-    },
-    [Symbol.asyncIterator]: () => iterator,
+  const begin = async () => {
+    opened = await open()
+    return opened.next()
   }
-  return iterator
+  return stepping(
+    () => (opened ? opened.next() : begin()),
+    () => opened?.return?.(),
+  )
 }
 
 /** Each value made into another, or left out; behind the last, and before an error, comes what there still is to say. */
@@ -60,46 +68,31 @@ export function mapped<T, U>(
   rest: () => U | undefined,
 ): AsyncIterableIterator<U> {
   let end: (() => Promise<IteratorResult<U>>) | undefined
-  const leave = async () => {
-    await values.return?.()
-    return { done: true as const, value: undefined }
-  }
+  const leave = () => values.return?.()
   const finish = (then: () => Promise<IteratorResult<U>>) => {
     end = then
     const value = rest()
     return value === undefined ? then() : { done: false as const, value }
   }
   const told = (next: IteratorResult<T>): IteratorResult<U> | Promise<IteratorResult<U>> => {
-    if (next.done) return finish(async () => ({ done: true, value: undefined }))
+    if (next.done) return finish(async () => over)
     let value: U | undefined
     try {
       value = map(next.value)
     } catch (error) {
-      return leave().then(() => Promise.reject(error))
+      return Promise.resolve(leave()).then(() => Promise.reject(error))
     }
-    return value === undefined ? iterator.next() : { done: false, value }
+    return value === undefined ? step() : { done: false, value }
   }
-  const failed = (error: unknown) =>
-    finish(async () => {
-      throw error
-    })
-  const iterator: AsyncIterableIterator<U> = {
-    next: () => (end ? end() : values.next().then(told, failed)),
-    return: leave,
-    [Symbol.asyncIterator]: () => iterator,
-  }
-  return iterator
+  const failed = (error: unknown) => finish(() => Promise.reject(error))
+  const step = (): Promise<IteratorResult<U>> => (end ? end() : values.next().then(told, failed))
+  return stepping(step, leave)
 }
 
 /** The same values; an error is handed to `failed`, which throws what takes its place. */
 export function rescued<T>(values: AsyncIterator<T>, failed: (error: unknown) => never): AsyncIterableIterator<T> {
-  const iterator: AsyncIterableIterator<T> = {
-    next: () => values.next().catch(failed),
-    async return() {
-      await values.return?.()
-      return { done: true, value: undefined }
-    },
-    [Symbol.asyncIterator]: () => iterator,
-  }
-  return iterator
+  return stepping(
+    () => values.next().catch(failed),
+    () => values.return?.(),
+  )
 }

@@ -51,9 +51,9 @@ export function createTextGathering(): TextGathering {
     const text = strings.join('')
     // A first half waits for the second.
     const end = !all && isHighSurrogate(text.charCodeAt(text.length - 1)) ? text.length - 1 : text.length
-    strings = end < text.length ? [text.slice(end)] : []
+    strings = [text.slice(end)]
     storedLength += end
-    for (const piece of piecesOf(end < text.length ? text.slice(0, end) : text)) {
+    for (const piece of piecesOf(text.slice(0, end))) {
       // UTF-8 has no halves: what holds a half alone stays a string.
       stored?.push(piece.isWellFormed() ? bytesOf(piece) : piece)
     }

@@ -32,14 +32,14 @@ through before you hand it on. GATEWAY_RECORD keeps the exchanges of a gateway t
     const [dir, ...rest] = positionals
     if (dir === undefined) throw misuse('which folder is it to be kept in?')
     const { tool, given } = readCall(rest)
-    if (existsSync(dir) && !(statSync(dir).isDirectory() && readdirSync(dir).length === 0)) {
+    const isNew = !existsSync(dir)
+    if (!isNew && !(statSync(dir).isDirectory() && readdirSync(dir).length === 0)) {
       throw new Fault('configuration', `${dir} is not empty, and nothing in it is overwritten`)
     }
-    const isNew = !existsSync(dir)
     const { createChat, readConfig } = await import('../chat.ts')
     const config = readConfig()
     const printer = createPrinter(true)
-    const { done, exchanges } = await onTape(dir, signal, async (recordDir) => {
+    const { done, exchanges } = await onTape(dir, isNew, signal, async (recordDir) => {
       const chat = await createChat({ version, config: quiet({ ...config, recordDir }) })
       const result = await toolsOf(chat)(tool, given, { signal, streaming: true }, printer.step).finally(printer.end)
       return { result, redact: chat.redact }
@@ -79,10 +79,10 @@ through before you hand it on. GATEWAY_RECORD keeps the exchanges of a gateway t
 /** Has exchanges recorded in a folder of their own while the work goes on; there are none when it was interrupted. */
 async function onTape<T>(
   dir: string,
+  isNew: boolean,
   signal: AbortSignal,
   work: (recordDir: string) => Promise<T>,
 ): Promise<{ done: T; exchanges: Exchange[] }> {
-  const isNew = !existsSync(dir)
   mkdirSync(dir, { recursive: true })
   const tape = mkdtempSync(join(dir, '.tape-'))
   let exchanges: Exchange[] = []

@@ -1,5 +1,6 @@
 import { systemClock } from '../clock.ts'
 import { Fault } from '../errors.ts'
+import { stepping } from '../iteration.ts'
 import type { HttpResponse } from './message.ts'
 
 /** The largest JSON answer that is read, in bytes. */
@@ -158,18 +159,11 @@ function firstCharacter(chunk: Uint8Array): string | undefined {
 
 /** The chunks that have been looked at, and then the others. */
 function putBack(begun: Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncIterableIterator<Uint8Array> {
-  const chunks: AsyncIterableIterator<Uint8Array> = {
-    next() {
-      const value = begun.shift()
-      return value ? Promise.resolve({ done: false, value }) : rest.next()
-    },
-    async return() {
-      await rest.return?.()
-      return { done: true, value: undefined }
-    },
-    [Symbol.asyncIterator]: () => chunks,
+  const step = (): Promise<IteratorResult<Uint8Array>> => {
+    const value = begun.shift()
+    return value ? Promise.resolve({ done: false, value }) : rest.next()
   }
-  return chunks
+  return stepping(step, () => rest.return?.())
 }
 
 /** The beginning of an error's body as text, whatever its bytes are. */

@@ -1,5 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import { Fault } from '../errors.ts'
+import { over, stepping } from '../iteration.ts'
 import { createTextDecoding, emptyAnswer } from './body.ts'
 
 export type ServerSentEvent = { event?: string | undefined; data: string }
@@ -57,7 +58,7 @@ export function readEvents(
     }
     bytes += next.value.length
     const value = feed(decoding.decode(next.value))
-    return value.length > 0 ? { done: false as const, value } : iterator.next()
+    return value.length > 0 ? { done: false as const, value } : step()
   }
   function* last(): Generator<readonly ServerSentEvent[], undefined> {
     if (bytes === 0) throw emptyAnswer()
@@ -69,22 +70,13 @@ export function readEvents(
     assertSound()
     return undefined
   }
-  const chunkless = async () => ({ done: true as const, value: undefined })
-  const leave = async () => {
-    await chunks.return?.()
-    return chunkless()
+  const leave = () => chunks.return?.()
+  const step = (): Promise<IteratorResult<readonly ServerSentEvent[]>> => {
+    if (tail) return Promise.resolve(over).then(told)
+    // What stood before a fault has come, however the bytes were cut.
+    const fault = faultSoFar()
+    if (fault) return Promise.resolve(leave()).then(() => Promise.reject(fault))
+    return chunks.next().then(told)
   }
-  // As a plain iterator it costs a chunk less than half of what a generator does.
-  const iterator: AsyncIterableIterator<readonly ServerSentEvent[]> = {
-    next() {
-      if (tail) return chunkless().then(told)
-      // What stood before a fault has come, however the bytes were cut.
-      const fault = faultSoFar()
-      if (fault) return leave().then(() => Promise.reject(fault))
-      return chunks.next().then(told)
-    },
-    return: leave,
-    [Symbol.asyncIterator]: () => iterator,
-  }
-  return iterator
+  return stepping(step, leave)
 }

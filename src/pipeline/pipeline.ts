@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts'
 import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { Ask, Events, Part, Substituted } from '../gateway.ts'
 import type { Handle } from '../handle.ts'
-import { ending, opening } from '../iteration.ts'
+import { ending, opening, stepping } from '../iteration.ts'
 import type { Directory } from './directory.ts'
 import { createHealth } from './health.ts'
 import { assertUsable, type Route, type Router } from './router.ts'
@@ -103,14 +103,11 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
       at += 1
       return start()
     }
-    return {
-      next: () => (events ? events.next().then(told, failed) : start()),
-      async return() {
-        leave()
-        await events?.return?.()
-        return { done: true, value: undefined }
-      },
-    }
+    const step = () => (events ? events.next().then(told, failed) : start())
+    return stepping(step, () => {
+      leave()
+      return events?.return?.()
+    })
   }
 
   /** What to ask for instead of a model that is not there. */

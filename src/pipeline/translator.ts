@@ -6,7 +6,7 @@ import type { HttpRequest, Send } from '../http/message.ts'
 import { createPace } from '../http/rate-limit.ts'
 import { createRetryBudget, type RetryBudget, withRetry } from '../http/retry.ts'
 import { withPatience } from '../http/timeouts.ts'
-import { opening } from '../iteration.ts'
+import { opening, over, stepping } from '../iteration.ts'
 import type { Dialect, EncodedRequest, Operation, Target } from '../provider.ts'
 import type { Secrets } from '../secrets.ts'
 import { createHolding, type Holding } from './holding.ts'
@@ -141,21 +141,16 @@ type Begun = { held: Holding; rest?: AsyncIterator<Events> }
 function delivering({ held, rest }: Begun, served: Event, failed: (error: unknown) => never): AsyncIterator<Events> {
   const released = held.release(served)[Symbol.iterator]()
   let isReleased = false
-  return {
-    next() {
-      if (!isReleased) {
-        const next = released.next()
-        // Of a long answer: others have their turn in between.
-        if (!next.done) return held.isLong ? turn().then(() => next) : Promise.resolve(next)
-        isReleased = true
-      }
-      return rest ? rest.next().catch(failed) : Promise.resolve({ done: true, value: undefined })
-    },
-    async return() {
-      await rest?.return?.()
-      return { done: true, value: undefined }
-    },
+  const step = (): Promise<IteratorResult<Events>> => {
+    if (!isReleased) {
+      const next = released.next()
+      // Of a long answer: others have their turn in between.
+      if (!next.done) return held.isLong ? turn().then(() => next) : Promise.resolve(next)
+      isReleased = true
+    }
+    return rest ? rest.next().catch(failed) : Promise.resolve(over)
   }
+  return stepping(step, () => rest?.return?.())
 }
 
 function metBy({ code, detail: { cause, status } }: Fault, { provider, model }: Target, elapsedMs: number): Met {
