@@ -2,23 +2,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Event } from '../../src/gateway.ts'
 import { createHolding } from '../../src/pipeline/holding.ts'
+import { joined } from '../harness/events.ts'
 
 const served: Event = { type: 'served', provider: 'p', model: 'm', attempts: 1 }
 const word = (text: string): Event => ({ type: 'text-delta', text })
 const thought = (text: string): Event => ({ type: 'reasoning-delta', text })
 const finish: Event = { type: 'finish', reason: 'stop' }
-
-/** Deltas of one kind that stand together, as one. */
-function joined(events: readonly Event[]): Event[] {
-  const all: Event[] = []
-  for (const event of events) {
-    const last = all.at(-1)
-    const isDelta = event.type === 'text-delta' || event.type === 'reasoning-delta'
-    if (isDelta && last?.type === event.type) all[all.length - 1] = { ...last, text: last.text + event.text }
-    else all.push(event)
-  }
-  return all
-}
 
 function held(events: readonly Event[]) {
   const holding = createHolding([])

@@ -7,7 +7,7 @@ import type { ChatAsk, Event } from '../../src/gateway.ts'
 import type { HttpResponse } from '../../src/http/message.ts'
 import type { Target } from '../../src/provider.ts'
 import { needsResponses, responses } from '../../src/providers/openai-responses.ts'
-import { eventsIn } from '../harness/events.ts'
+import { eventsIn, joined } from '../harness/events.ts'
 
 /** OpenAI's /responses: what is sent for an ask, and what its events mean, however the bytes are cut. */
 
@@ -419,18 +419,6 @@ async function eventsOf(answer: HttpResponse): Promise<Event[]> {
   const events: Event[] = []
   for await (const event of eventsIn(responses.decode(answer, hello))) events.push(event)
   return events
-}
-
-/** Events with the pieces of a text or a thought joined. */
-function joined(events: readonly Event[]): Event[] {
-  const all: Event[] = []
-  for (const event of events) {
-    const last = all.at(-1)
-    const pieces = event.type === 'text-delta' || event.type === 'reasoning-delta'
-    if (pieces && last?.type === event.type) all[all.length - 1] = { ...last, text: last.text + event.text }
-    else all.push(event)
-  }
-  return all
 }
 
 const bytes = (text: string) => Buffer.from(text, 'utf8')

@@ -36,7 +36,7 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
         const found = await router.route(ask, call.signal)
         const { signal, streaming, deadline = Number.POSITIVE_INFINITY } = call
         const attempted = { signal, streaming, deadline }
-        if (isAboutModel(ask)) return inTurn(ask, found, attempted, leave)
+        if (isAboutModel(ask)) return ending(inTurn(ask, found, attempted), leave)
         const [only] = found as readonly [Route]
         assertUsable(only.provider)
         return ending(translate(ask, only, attempted)[Symbol.asyncIterator](), leave)
@@ -48,7 +48,7 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
   }
 
   /** The events of the first route that delivers some. */
-  function inTurn(ask: Ask, found: readonly Route[], attempted: Attempted, leave: () => void): AsyncIterator<Events> {
+  function inTurn(ask: Ask, found: readonly Route[], attempted: Attempted): AsyncIterator<Events> {
     // What cannot be called is told as a fault only where there is nothing else.
     const usable = found.filter(({ provider }) => provider.problem === undefined)
     const routes = health.order(usable.length > 0 ? usable : found)
@@ -76,7 +76,6 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
     const told = (next: IteratorResult<Events>): IteratorResult<Events> => {
       if (next.done) {
         health.succeeded(route)
-        leave()
         return next
       }
       if (delivered || !next.value.some(({ type }) => type === 'served')) return next
@@ -85,29 +84,21 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
       return { done: false, value: withHistory(next.value, met, passedOver(found, route, codes)) }
     }
     const failed = async (error: unknown): Promise<IteratorResult<Events>> => {
-      try {
-        if (!(error instanceof Fault)) throw error
-        health.failed(route, error)
-        met.push(...(error.detail.met ?? []))
-        const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
-        if (at === routes.length - 1 || delivered || attempted.signal.aborted || isFinal) {
-          const detail = { ...error.detail, attempts: met.length, ...(met.length > 0 ? { met } : {}) }
-          const hint = await hintOf(error, route, attempted.signal)
-          throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, detail)
-        }
-        codes.set(nameOf(route), error.code)
-      } catch (last) {
-        leave()
-        throw last
+      if (!(error instanceof Fault)) throw error
+      health.failed(route, error)
+      met.push(...(error.detail.met ?? []))
+      const isFinal = final.has(error.code) && !route.failoverOn?.includes(error.code)
+      if (at === routes.length - 1 || delivered || attempted.signal.aborted || isFinal) {
+        const detail = { ...error.detail, attempts: met.length, ...(met.length > 0 ? { met } : {}) }
+        const hint = await hintOf(error, route, attempted.signal)
+        throw new Fault(error.code, hint === '' ? error.message : error.message.replace(/[.\s]+$/, '') + hint, detail)
       }
+      codes.set(nameOf(route), error.code)
       at += 1
       return start()
     }
     const step = () => (events ? events.next().then(told, failed) : start())
-    return stepping(step, () => {
-      leave()
-      return events?.return?.()
-    })
+    return stepping(step, () => events?.return?.())
   }
 
   /** What to ask for instead of a model that is not there. */
