@@ -72,6 +72,19 @@ describe('mapped', () => {
     assert.deepEqual(noted, { asked: 1, left: 1 })
   })
 
+  test('tells why it leaves, even where it cannot', async () => {
+    const { iterator } = source([1])
+    const reluctant = { ...iterator, return: () => Promise.reject(new Error('cannot be left')) }
+    const events = mapped(
+      reluctant,
+      () => {
+        throw fault
+      },
+      () => undefined,
+    )
+    assert.deepEqual(await collect(events), { all: [], error: fault })
+  })
+
   test('is left with what it maps', async () => {
     const { iterator, noted } = source([1, 3])
     for await (const _ of mapped(iterator, odd, () => undefined)) break

@@ -19,6 +19,14 @@ export function stepping<T>(
   return iterator
 }
 
+/** Leaves values for good because of an error, which is told even where leaving them fails too. */
+export async function leftFor(error: unknown, values: AsyncIterator<unknown>): Promise<never> {
+  try {
+    await values.return?.()
+  } catch {}
+  throw error
+}
+
 /**
  * The same values, and a word when it is over: by the last of them, by an error, or because nobody wants the rest; also, if
  * wanted, when one is asked for, and when it or the end has come.
@@ -68,7 +76,6 @@ export function mapped<T, U>(
   rest: () => U | undefined,
 ): AsyncIterableIterator<U> {
   let end: (() => Promise<IteratorResult<U>>) | undefined
-  const leave = () => values.return?.()
   const finish = (then: () => Promise<IteratorResult<U>>) => {
     end = then
     const value = rest()
@@ -80,13 +87,13 @@ export function mapped<T, U>(
     try {
       value = map(next.value)
     } catch (error) {
-      return Promise.resolve(leave()).then(() => Promise.reject(error))
+      return leftFor(error, values)
     }
     return value === undefined ? step() : { done: false, value }
   }
   const failed = (error: unknown) => finish(() => Promise.reject(error))
   const step = (): Promise<IteratorResult<U>> => (end ? end() : values.next().then(told, failed))
-  return stepping(step, leave)
+  return stepping(step, () => values.return?.())
 }
 
 /** The same values; an error is handed to `failed`, which throws what takes its place. */

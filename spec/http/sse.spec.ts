@@ -272,3 +272,47 @@ test('an event that the end cuts off counts where it is the one that ends the an
     assert.deepEqual(seen, ['a'])
   }
 })
+
+/** Chunks, and how often they were left; leaving them fails. */
+function reluctant(chunks: readonly string[]) {
+  const left = [...chunks]
+  const noted = { left: 0 }
+  const iterator: AsyncIterator<Uint8Array> = {
+    async next() {
+      const chunk = left.shift()
+      return chunk === undefined
+        ? { done: true, value: undefined }
+        : { done: false, value: Buffer.from(chunk, 'latin1') }
+    },
+    async return() {
+      noted.left += 1
+      throw new Error('cannot be left')
+    },
+  }
+  return { body: { [Symbol.asyncIterator]: () => iterator }, noted }
+}
+
+test('a fault is told where the body cannot even be left, and is the end', async () => {
+  const { body, noted } = reluctant(['data: a\n\n\xff', 'data: b\n\n'])
+  const events = readEvents(body)
+  assert.deepEqual((await events.next()).value, [{ event: undefined, data: 'a' }])
+  await assert.rejects(events.next(), /not UTF-8/)
+  assert.deepEqual(await events.next(), { done: true, value: undefined })
+  assert.equal(noted.left, 1)
+})
+
+test('who leaves the events gets no more of them', async () => {
+  const { body } = reluctant(['data: a\n\n', 'data: b\n\n'])
+  const events = readEvents(body)
+  await events.next()
+  await assert.rejects(async () => events.return?.(), /cannot be left/)
+  assert.deepEqual(await events.next(), { done: true, value: undefined })
+})
+
+test('chunks without an event are passed over, however many', async () => {
+  const count = 20_000
+  const { body } = reluctant([...Array(count).fill(': still here\n\n'), 'data: a\n\n'])
+  const events = readEvents(body)
+  assert.deepEqual((await events.next()).value, [{ event: undefined, data: 'a' }])
+  assert.equal((await events.next()).done, true)
+})

@@ -1,6 +1,6 @@
 import { createParser } from 'eventsource-parser'
 import { Fault } from '../errors.ts'
-import { over, stepping } from '../iteration.ts'
+import { leftFor, over, stepping } from '../iteration.ts'
 import { createTextDecoding, emptyAnswer } from './body.ts'
 
 export type ServerSentEvent = { event?: string | undefined; data: string }
@@ -33,6 +33,7 @@ export function readEvents(
   const chunks = body[Symbol.asyncIterator]()
   let bytes = 0
   let endsInCarriageReturn = false
+  let isLeft = false
   let tail: Iterator<readonly ServerSentEvent[], undefined> | undefined
 
   const feed = (text: string) => {
@@ -51,15 +52,6 @@ export function readEvents(
     const fault = faultSoFar()
     if (fault) throw fault
   }
-  const told = (next: IteratorResult<Uint8Array>) => {
-    if (next.done) {
-      tail ??= last()
-      return tail.next()
-    }
-    bytes += next.value.length
-    const value = feed(decoding.decode(next.value))
-    return value.length > 0 ? { done: false as const, value } : step()
-  }
   function* last(): Generator<readonly ServerSentEvent[], undefined> {
     if (bytes === 0) throw emptyAnswer()
     const rest = feed(decoding.decode())
@@ -70,13 +62,38 @@ export function readEvents(
     assertSound()
     return undefined
   }
-  const leave = () => chunks.return?.()
-  const step = (): Promise<IteratorResult<readonly ServerSentEvent[]>> => {
-    if (tail) return Promise.resolve(over).then(told)
+  /** The events of a chunk, of which there may be none, and then those of the end. */
+  const read = (next: IteratorResult<Uint8Array>): IteratorResult<readonly ServerSentEvent[]> => {
+    if (next.done) {
+      tail ??= last()
+      return tail.next()
+    }
+    bytes += next.value.length
+    return { done: false, value: feed(decoding.decode(next.value)) }
+  }
+  const told = (next: IteratorResult<Uint8Array>) => {
+    const events = read(next)
+    return events.done || events.value.length > 0 ? events : further()
+  }
+  const further = async () => {
+    for (;;) {
+      const events = await advance(read)
+      if (events.done || events.value.length > 0) return events
+    }
+  }
+  const advance = <Told>(tell: (next: IteratorResult<Uint8Array>) => Told | Promise<Told>): Promise<Told> => {
+    if (tail) return Promise.resolve(over).then(tell)
     // What stood before a fault has come, however the bytes were cut.
     const fault = faultSoFar()
-    if (fault) return Promise.resolve(leave()).then(() => Promise.reject(fault))
-    return chunks.next().then(told)
+    if (!fault) return chunks.next().then(tell)
+    isLeft = true
+    return leftFor(fault, chunks)
   }
-  return stepping(step, leave)
+  return stepping(
+    (): Promise<IteratorResult<readonly ServerSentEvent[]>> => (isLeft ? Promise.resolve(over) : advance(told)),
+    () => {
+      isLeft = true
+      return chunks.return?.()
+    },
+  )
 }
