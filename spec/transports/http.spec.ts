@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { beginStream, chatScript, type Line, streamEnd } from '../harness/chat-script.ts'
@@ -248,6 +248,21 @@ describe('the start', () => {
     const gateway = await httpGatewayFor(t, { GATEWAY_HTTP_HOST: '0.0.0.0', GATEWAY_HTTP_ALLOW_HOSTS: 'a.example.com' })
     const headers = { ...discover.headers, host: 'a.example.com' }
     assert.equal((await post(gateway, discover.body, { headers })).status, 200)
+  })
+
+  // Only Linux tells how long a queue it allows.
+  const allowed = '/proc/sys/net/core/somaxconn'
+  const many = 1_000
+  const tooShort = !existsSync(allowed) || Number(readFileSync(allowed, 'utf8')) < many
+  test('many who come while it does not look are let in all the same', { skip: tooShort }, async (t) => {
+    const gateway = await httpGatewayFor(t)
+    gateway.child.kill('SIGSTOP')
+    const callers = Array.from({ length: many }, () => connect(gateway.port, '127.0.0.1'))
+    t.after(() => callers.map((socket) => socket.destroy()))
+    // The kernel makes who is one too many ask again after a second.
+    await until(() => callers.every((socket) => !socket.pending), 900)
+    gateway.child.kill('SIGCONT')
+    assert.equal((await post(gateway, discover.body, discover)).status, 200)
   })
 })
 

@@ -124,7 +124,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(options.port, options.host, resolve)
+    // Who comes while the queue is full may be reset by the kernel, seconds later and without a word. Node's own is of 511.
+    server.listen({ port: options.port, host: options.host, backlog: limits.maxConnections }, resolve)
   })
   // What goes wrong with one connection is no reason to end.
   server.on('error', () => {})

@@ -276,10 +276,10 @@ async function manyAtOnce(stage: Stage, server: HttpServer, upstream: Upstream):
   await Promise.all(
     Array.from({ length: storm }, async (_, id) => {
       const { body, headers } = modern('tools/call', params, { id })
-      const got = await server.post(0, body, { headers }).catch(() => undefined)
-      const [message] = got?.messages.flat() ?? []
-      if (!got) count('unanswered')
-      else if (got.status === 503) count(got.headers['retry-after'] === '1' ? 'told to come back' : 'told nothing')
+      const got = await server.post(0, body, { headers }).catch((error: Error) => error)
+      if (got instanceof Error) return count(`unanswered: ${got.message}`)
+      const [message] = got.messages.flat()
+      if (got.status === 503) count(got.headers['retry-after'] === '1' ? 'told to come back' : 'told nothing')
       else if (got.status === 200 && message?.id === id && textIn(got) === 'said to storm') count('served')
       else count(`status ${got.status}`)
     }),
