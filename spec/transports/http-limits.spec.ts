@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { createServer } from '../../src/mcp/server.ts'
@@ -113,6 +114,43 @@ test('who is refused and goes on sending is cut off', async (t) => {
   } = await rawly(server, `${head(server, 'Content-Length: 9999999999')}\r\n\r\nxx`)
   assert.match(answer, /^HTTP\/1\.1 413 /)
   assert.ok(closed && afterMs < 4_500, `${afterMs} ms`)
+})
+
+for (const connection of ['keep-alive', 'close']) {
+  test(`who is refused may go on sending for a while, and is not reset: Connection: ${connection}`, async (t) => {
+    const server = await started(t, endlessly().run, { maxBodyBytes: 1_000 })
+    const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+    t.after(() => socket.destroy())
+    const [answered, ended, closed] = ['data', 'end', 'close'].map((name) => once(socket, name))
+    socket.write(head(server, ...typed, `Connection: ${connection}`, 'Content-Length: 1000000\r\n\r\n'))
+    assert.match(String(await answered), /^HTTP\/1\.1 413 /)
+    for (let part = 0; part < 10; part++) {
+      assert.ifError(await new Promise((resolve) => socket.write('x'.repeat(100_000), resolve)))
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    const sentMs = performance.now()
+    if (connection === 'keep-alive') {
+      const next = new Promise((resolve) => socket.once('data', resolve))
+      socket.write(bytesOf(server, modern('server/discover')))
+      assert.match(String(await next), /^HTTP\/1\.1 200 /)
+    } else await ended
+    socket.end()
+    await closed
+    assert.ok(performance.now() - sentMs < 1_500)
+  })
+}
+
+test('who is refused, half closed, and goes on sending is cut off too', async (t) => {
+  const server = await started(t, endlessly().run)
+  const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
+  const startedMs = performance.now()
+  socket.on('error', () => {}).resume()
+  socket.write(head(server, 'Connection: close', 'Content-Length: 9999999999\r\n\r\n'))
+  const drip = setInterval(() => socket.write('x'), 20)
+  await new Promise((resolve) => socket.once('close', resolve))
+  clearInterval(drip)
+  const tookMs = performance.now() - startedMs
+  assert.ok(tookMs >= 1_500 && tookMs < 4_500, `${tookMs} ms`)
 })
 
 test('an answer that takes long becomes a stream, which lives', async (t) => {

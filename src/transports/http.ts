@@ -141,12 +141,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     response.end(line)
   }
   const refuse = (request: IncomingMessage, response: ServerResponse, { status, sentence, headers }: Refused) => {
+    if (!request.complete) linger(request)
     answer(response, status, failure(undefined, new RpcError(invalidRequest, `Refused: ${sentence}`)), headers)
-    if (request.complete) return
-    const { socket } = request
-    const timer = setTimeout(() => socket.destroy(), lingerMs)
-    request.once('close', () => clearTimeout(timer))
-    request.resume()
   }
 
   /** Answers what stands in a body; resolves when nothing more will be said of it. */
@@ -261,6 +257,23 @@ export async function serveHttp(
     // Whoever is told may want it to end at once.
     onListening(server.port)
   })
+}
+
+/**
+ * Reads on for a while what will not be used. Where the connection ends behind the answer, it ends in one direction until
+ * then: a client whose bytes meet a closed socket is reset, and may never come to read why it is refused.
+ */
+function linger(request: IncomingMessage): void {
+  const { socket } = request
+  const { destroySoon } = socket
+  socket.destroySoon = () => socket.end()
+  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  request.once('close', () => {
+    clearTimeout(timer)
+    socket.destroySoon = destroySoon
+    if (socket.writableEnded) socket.destroySoon()
+  })
+  request.resume()
 }
 
 /** How many there may be, before anybody has looked into a batch. */
