@@ -3,25 +3,14 @@ import type { Dispatcher } from 'undici'
 import Agent from 'undici/lib/dispatcher/agent.js'
 import { systemClock } from '../clock.ts'
 import { Fault } from '../errors.ts'
+import { type Body, createBody } from './body-queue.ts'
 import type { HttpRequest, HttpResponse, Send } from './message.ts'
 import { brokenOff } from './problem.ts'
 import type { ProxySettings } from './proxy.ts'
 
 const connectTimeoutMs = 10_000
-/** Bytes of a body that may wait for their reader before the socket is paused. */
-const highWaterBytes = 256 * 1024
-/**
- * Every waking of a reader costs more than what it reads of a token. The first chunks are handed on as they come; later ones
- * together, when the reader has had this much rest or this many bytes have gathered.
- */
-const promptChunks = 16
-const restMs = 10
-const readBytes = 64 * 1024
 /** That the server has closed a kept connection is known within a way there and back; later, it had read the request. */
 const maxStaleMs = 1_000
-/** How long, and for how many bytes, a body nobody reads any more may come to its end, so that its socket can be reused. */
-const lingerMs = 100
-const lingerBytes = 64 * 1024
 
 const settings = {
   // HTTP/1.1: a cancelled call must close its own socket, and with it the spending.
@@ -163,96 +152,6 @@ function placeOf(url: string): { origin: string; path: string } {
   if (places.size >= maxPlaces) places.clear()
   places.set(url, place)
   return place
-}
-
-type Body = AsyncIterableIterator<Uint8Array> & {
-  push(chunk: Uint8Array): void
-  end(): void
-  fail(fault: unknown): void
-}
-
-/** A queue between the socket and its one reader, which pauses the socket while the reader is behind. */
-function createBody(connection: Dispatcher.DispatchController): Body {
-  let queue: Uint8Array[] = []
-  let queuedBytes = 0
-  let chunks = 0
-  let lastReadMs = Number.NEGATIVE_INFINITY
-  let ended = false
-  let failure: { fault: unknown } | undefined
-  let ready = false
-  let rest: NodeJS.Timeout | undefined
-  let waking: NodeJS.Immediate | undefined
-  let wake: (() => void) | undefined
-  let lingering = false
-
-  const arrived = () => {
-    clearTimeout(rest)
-    rest = undefined
-    clearImmediate(waking)
-    waking = undefined
-    ready = true
-    wake?.()
-    wake = undefined
-  }
-  const take = (): IteratorResult<Uint8Array> => {
-    if (queue.length > 0) {
-      const value = queue.length === 1 ? (queue[0] as Uint8Array) : Buffer.concat(queue)
-      queue = []
-      queuedBytes = 0
-      ready = ended || failure !== undefined
-      lastReadMs = systemClock.now()
-      if (connection.paused) connection.resume()
-      return { done: false, value }
-    }
-    if (failure) throw failure.fault
-    return { done: true, value: undefined }
-  }
-  const body: Body = {
-    push(chunk) {
-      queuedBytes += chunk.length
-      if (lingering) {
-        if (queuedBytes > lingerBytes) connection.abort(new Error('unread'))
-        return
-      }
-      queue.push(chunk)
-      chunks += 1
-      if (queuedBytes > highWaterBytes) connection.pause()
-      if (ready) return
-      if (queuedBytes >= readBytes) {
-        // In a turn of its own: what comes without a pause would keep everything else from its turn.
-        waking ??= setImmediate(arrived)
-        return
-      }
-      const waitMs = chunks <= promptChunks ? 0 : lastReadMs + restMs - systemClock.now()
-      if (waitMs <= 0) arrived()
-      else rest ??= setTimeout(arrived, waitMs)
-    },
-    end() {
-      ended = true
-      arrived()
-    },
-    fail(fault) {
-      failure = { fault }
-      arrived()
-    },
-    next() {
-      if (ready) return new Promise((resolve) => resolve(take()))
-      return new Promise<void>((resolve) => (wake = resolve)).then(take)
-    },
-    async return() {
-      clearTimeout(rest)
-      queue = []
-      if (!ended && !failure && !lingering) {
-        lingering = true
-        queuedBytes = 0
-        if (connection.paused) connection.resume()
-        setTimeout(() => ended || connection.abort(new Error('unread')), lingerMs).unref()
-      }
-      return { done: true, value: undefined }
-    },
-    [Symbol.asyncIterator]: () => body,
-  }
-  return body
 }
 
 function firstValues(headers: Record<string, string | string[] | undefined>): Record<string, string> {
