@@ -72,7 +72,7 @@ const rules: Readonly<Record<string, Rule>> = {
     types: ['config', 'http/message', 'log', 'provider'],
   },
   pipeline: {
-    values: ['http', 'iteration', 'json', 'nearest', 'errors', 'gateway', 'handle', 'provider', 'text'],
+    values: ['http', 'engine', 'iteration', 'json', 'nearest', 'errors', 'gateway', 'handle', 'provider', 'text'],
     types: ['clock', 'config', 'secrets'],
   },
   tools: {

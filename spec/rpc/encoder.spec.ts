@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { createTextGathering } from '../../src/pipeline/text-gathering.ts'
 import { encodeLong, encodeMessage, type Redaction } from '../../src/rpc/encoder.ts'
 import type { Outgoing } from '../../src/rpc/message.ts'
 import { createSecrets } from '../../src/secrets.ts'
-import { createTextGathering } from '../../src/text.ts'
 
 const same: Redaction = { text: (text) => text, pieces: (pieces) => pieces }
 const answer = (result: object): Outgoing => ({ jsonrpc: '2.0', id: 1, result })

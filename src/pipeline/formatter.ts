@@ -2,8 +2,9 @@ import { Fault, type FaultCode, type Met } from '../errors.ts'
 import type { EmbedAsk, Event, Events, FinishReason, Substituted, TokenLogprob, Usage } from '../gateway.ts'
 import { quote, visible } from '../http/problem.ts'
 import { isObject, losesDigits, nestsDeeperThan } from '../json.ts'
-import { createTextGathering, type LongText, type TextGathering } from '../text.ts'
+import type { LongText } from '../text.ts'
 import type { ContentBlock, Progress, ToolResult } from '../tool.ts'
+import { createTextGathering, type TextGathering } from './text-gathering.ts'
 
 /** Events to progress and to the result that the caller sees. */
 

@@ -1,5 +1,6 @@
 import type { Event, Events } from '../gateway.ts'
-import { createTextGathering, longTextLength, type TextGathering } from '../text.ts'
+import { longTextLength } from '../text.ts'
+import { createTextGathering, type TextGathering } from './text-gathering.ts'
 
 /** Events that wait until it is certain that they will not be taken back. */
 export type Holding = {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { createTextGathering, isLongText, longTextLength, piecesOf } from '../src/text.ts'
+import { createTextGathering } from '../../src/pipeline/text-gathering.ts'
+import { isLongText, longTextLength, piecesOf } from '../../src/text.ts'
 
 const parts: Readonly<Record<string, string>> = {
   'within Latin': 'a line of it ',

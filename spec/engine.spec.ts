@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { test } from 'node:test'
+
+/** In a process of its own, whose young space nothing else has made larger. */
+const script = `
+  import { setTimeout as rest } from 'node:timers/promises'
+  import { getHeapSpaceStatistics } from 'node:v8'
+  import { keepYoungSpace, tuneEngine } from './src/engine.ts'
+
+  const youngMb = () => {
+    const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')
+    return space.physical_space_size / 2 ** 20
+  }
+  const outlive = (each) => {
+    const held = []
+    for (let round = 0; round < 200; round++) {
+      each()
+      for (let at = 0; at < 2_000; at++) held.push({ at })
+    }
+    return youngMb()
+  }
+  tuneEngine()
+  const before = youngMb()
+  const kept = outlive(keepYoungSpace)
+  await rest(1_100)
+  const grown = outlive(() => {})
+  console.log(JSON.stringify({ before, kept, grown }))
+`
+
+test('the space of young objects does not grow while it is kept, and grows again a second later', () => {
+  const output = execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
+    encoding: 'utf8',
+  })
+  const { before, kept, grown } = JSON.parse(output)
+  assert.ok(kept <= before * 1.5 && grown >= kept * 2, output)
+})
