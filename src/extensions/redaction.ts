@@ -30,18 +30,19 @@ export function withRedaction(secrets: Secrets): Middleware {
       }
       return events
     }
-    const clean = (event: Event): Event | Events => {
-      if (event.type === 'text-delta' || event.type === 'reasoning-delta') {
-        const stream: StreamRedaction = event.type === 'text-delta' ? words : thoughts
-        const text = stream.push(event.text)
-        return text === event.text ? event : text === '' ? [] : { ...event, text }
+    const pass = (events: Events): Events | undefined => {
+      const passed: Event[] = []
+      for (const event of events) {
+        if (event.type === 'text-delta' || event.type === 'reasoning-delta') {
+          const stream: StreamRedaction = event.type === 'text-delta' ? words : thoughts
+          const text = stream.push(event.text)
+          if (text !== '') passed.push(text === event.text ? event : { ...event, text })
+        } else if (event.type === 'logprobs') measured.push(event)
+        else if (event.type === 'finish') passed.push(...rest(), event)
+        else passed.push(cleaned(event, secrets))
       }
-      if (event.type === 'finish') return [...rest(), event]
-      if (event.type !== 'logprobs') return cleaned(event, secrets)
-      measured.push(event)
-      return []
+      return nonEmpty(passed)
     }
-    const pass = (events: Events): Events | undefined => nonEmpty(events.flatMap(clean))
     // Not every answer ends with a finish, and the text so far belongs to a fault's result.
     return mapped(next(ask, call)[Symbol.asyncIterator](), pass, () => nonEmpty(rest()))
   }
