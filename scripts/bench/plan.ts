@@ -14,7 +14,7 @@ export type Plan = {
   throughput: { rounds: number; seconds: number; windowMs: number }
   streams: { rounds: number; seconds: number; tokens: number }
   /** As many streams, so slow that each token goes out by itself. */
-  slowTokens: { warmUps: number; warmUpTokens: number; tokens: number }
+  slowTokens: { warmUps: number; warmUpTokens: number; rounds: number; tokens: number }
   /** The same, a stream at a time. */
   oneStream: { rounds: number; seconds: number }
   firstProgress: { rounds: number; seconds: number }
@@ -36,7 +36,7 @@ export const wholePlan: Plan = {
   sequence: 1_000,
   throughput: { rounds: 7, seconds: 20, windowMs: 300 },
   streams: { rounds: 3, seconds: 16, tokens: 2_000 },
-  slowTokens: { warmUps: 3, warmUpTokens: 40, tokens: 200 },
+  slowTokens: { warmUps: 3, warmUpTokens: 40, rounds: 3, tokens: 130 },
   oneStream: { rounds: 3, seconds: 14 },
   firstProgress: { rounds: 60, seconds: 2 },
   cancellations: { rounds: 50, seconds: 3 },
@@ -55,7 +55,7 @@ export const quickPlan: Plan = {
   sequence: 300,
   throughput: { rounds: 3, seconds: 3, windowMs: 120 },
   streams: { rounds: 3, seconds: 5, tokens: 300 },
-  slowTokens: { warmUps: 1, warmUpTokens: 20, tokens: 40 },
+  slowTokens: { warmUps: 1, warmUpTokens: 20, rounds: 1, tokens: 40 },
   oneStream: { rounds: 3, seconds: 3 },
   firstProgress: { rounds: 20, seconds: 1 },
   cancellations: { rounds: 20, seconds: 1 },

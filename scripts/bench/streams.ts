@@ -71,7 +71,7 @@ const warmUpWidth = 128
 
 /** What a token costs that nothing is gathered with. Both servers at once: most of the time, neither does anything. */
 async function measureSlowTokens(bench: Bench): Promise<Part> {
-  const { tokens, warmUps, warmUpTokens } = bench.plan.slowTokens
+  const { tokens, rounds, warmUps, warmUpTokens } = bench.plan.slowTokens
   const upstream = await startUpstream(upstreamProgram, { delayMs: 0, tokenGapMs: slowGapMs })
   const runs = { gateway: [] as Repetition[], bare: [] as Repetition[] }
   try {
@@ -80,9 +80,11 @@ async function measureSlowTokens(bench: Bench): Promise<Part> {
         Promise.all([streamAtOnce(gateway, tokens, streams), streamAtOnce(bare, tokens, streams)])
       for (let warmUp = 0; warmUp < warmUps; warmUp++) await atBoth(warmUpTokens, warmUpWidth)
       // At a stretch: processor time is told in hundredths of a second, and a token takes some millionths.
-      const [gated, through] = await atBoth(tokens, width)
-      runs.gateway.push(gated)
-      runs.bare.push(through)
+      for (let round = 0; round < rounds; round++) {
+        const [gated, through] = await atBoth(tokens, width)
+        runs.gateway.push(gated)
+        runs.bare.push(through)
+      }
     })
   } finally {
     await upstream.end()
