@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire, isBuiltin } from 'node:module'
+import { resolve } from 'node:path'
 import { build } from 'esbuild'
 import { licencesOf } from './licences.mjs'
 
@@ -64,7 +65,10 @@ const withoutUnused = {
   },
 }
 
-/** undici's parser, as the file that it is: a text of it in the code would be read at each start, and decoded once more. */
+/**
+ * undici's parser, as the file that it is: a text of it in the code would be read at each start, and decoded once more. It is
+ * asked for right before it is compiled, which is said to V8.
+ */
 const parserBeside = {
   name: 'the parser stays beside',
   setup({ onLoad }) {
@@ -73,7 +77,8 @@ const parserBeside = {
       const [, base64] = /'([\w+/]+=*)'/.exec(readFileSync(path, 'utf8'))
       writeFileSync(`dist/${file}`, Buffer.from(base64, 'base64'))
       return {
-        contents: `module.exports = process.getBuiltinModule('node:fs').readFileSync(new URL('./${file}', bundleUrl))`,
+        contents: `require(${JSON.stringify(resolve('src/engine.ts'))}).skipSecondCompiler()
+          module.exports = process.getBuiltinModule('node:fs').readFileSync(new URL('./${file}', bundleUrl))`,
       }
     })
   },

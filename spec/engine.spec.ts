@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 
 /** In a process of its own, whose young space nothing else has made larger. */
-const script = `
+const youngSpace = `
   import { setTimeout as rest } from 'node:timers/promises'
   import { getHeapSpaceStatistics } from 'node:v8'
   import { keepYoungSpace, tuneEngine } from './src/engine.ts'
@@ -28,10 +28,32 @@ const script = `
   console.log(JSON.stringify({ before, kept, grown }))
 `
 
+const run = (script: string) =>
+  execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { encoding: 'utf8' })
+
 test('the space of young objects does not grow while it is kept, and grows again a second later', () => {
-  const output = execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], {
-    encoding: 'utf8',
-  })
+  const output = run(youngSpace)
   const { before, kept, grown } = JSON.parse(output)
   assert.ok(kept <= before * 1.5 && grown >= kept * 2, output)
+})
+
+/** V8 takes parsed code under no settings but those under which it was parsed. */
+const parser = `
+  import { Script } from 'node:vm'
+  import { skipSecondCompiler } from './src/engine.ts'
+
+  // Another text each time, as long as the first: the same would not be looked at again.
+  let number = 10
+  const source = () => \`(function () { return \${number++} })()\`
+  const cachedData = new Script(source()).createCachedData()
+  const isTaken = () => !new Script(source(), { cachedData }).cachedDataRejected
+  const before = isTaken()
+  skipSecondCompiler()
+  const during = isTaken()
+  await undefined
+  console.log(JSON.stringify([before, during, isTaken()]))
+`
+
+test('what is set while the parser is compiled is as it was a turn later', () => {
+  assert.deepEqual(JSON.parse(run(parser)), [true, false, true])
 })

@@ -56,7 +56,7 @@ const rules: Readonly<Record<string, Rule>> = {
   // What a transport asks of the protocol above it is a type of the transport's.
   mcp: { values: ['rpc', 'json'], types: ['tool', 'transports/http'] },
   transports: { values: ['rpc'] },
-  http: { values: ['clock', 'errors', 'iteration'] },
+  http: { values: ['clock', 'engine', 'errors', 'iteration'] },
   providers: {
     values: [
       'json',
@@ -72,7 +72,7 @@ const rules: Readonly<Record<string, Rule>> = {
     types: ['config', 'http/message', 'log', 'provider'],
   },
   pipeline: {
-    values: ['http', 'engine', 'iteration', 'json', 'nearest', 'errors', 'gateway', 'handle', 'provider', 'text'],
+    values: ['http', 'iteration', 'json', 'nearest', 'errors', 'gateway', 'handle', 'provider', 'text'],
     types: ['clock', 'config', 'secrets'],
   },
   tools: {

@@ -5,11 +5,16 @@
  * And it cleans young objects by itself: they are few, and helpers that must first be woken on a busy processor make a
  * cleaning of half a millisecond last for several.
  *
- * Nothing changes but when V8 works, and a V8 that has not been tried with it is left alone. To be called when what serves
- * calls has been loaded: parsed code that Node keeps is only good for the same settings, and is written before they change.
+ * Nothing changes but when V8 works, and a V8 that has not been tried with it is left alone. To be called when many calls
+ * have come: what is optimized takes memory, and the processor's time.
  */
 export function tuneEngine(): void {
   set(...flags)
+}
+
+/** Writes what Node keeps of parsed code. It is only good for the settings under which it is written. */
+export function writeParsed(): void {
+  process.getBuiltinModule('node:module').flushCompileCache?.()
 }
 
 /**
@@ -26,10 +31,17 @@ export function keepYoungSpace(): void {
   }, keepingMs).unref()
 }
 
-const keepingMs = 1_000
-let keeping: NodeJS.Timeout | undefined
+/**
+ * What is compiled of WebAssembly in this turn is not compiled a second time, however often it runs: undici's parser, which
+ * is some microseconds of a call, would take 8 MB and a tenth of a second of another thread in the middle of a long answer.
+ * `scripts/build.mjs` puts the call where undici compiles it.
+ */
+export function skipSecondCompiler(): void {
+  apply([`${budget}=${endlessBudget}`])
+  queueMicrotask(() => apply([`${budget}=${usualBudget}`]))
+}
 
-/** Those of Node 22 and 24. */
+/** Those of Node 22 and 24. What is usual below is so in both. */
 const triedVersions = /^1[23]\./
 
 const flags = [
@@ -38,15 +50,27 @@ const flags = [
   '--minimum-invocations-after-ic-update=50',
   '--no-parallel-scavenge',
 ]
+
 const growth = '--semi-space-growth-factor'
 const usualGrowth = 2
+const keepingMs = 1_000
+let keeping: NodeJS.Timeout | undefined
+
+const budget = '--wasm-tiering-budget'
+const usualBudget = 13_000_000
+const endlessBudget = 2_000_000_000
 
 let isChanged = false
 
+/** Changes settings under which code may be parsed from then on. */
 function set(...changed: string[]): void {
-  if (!triedVersions.test(process.versions.v8)) return
-  if (!isChanged) process.getBuiltinModule('node:module').flushCompileCache?.()
+  if (!isChanged) writeParsed()
   isChanged = true
+  apply(changed)
+}
+
+function apply(changed: readonly string[]): void {
+  if (!triedVersions.test(process.versions.v8)) return
   const { setFlagsFromString } = process.getBuiltinModule('node:v8')
   for (const flag of changed) setFlagsFromString(flag)
 }

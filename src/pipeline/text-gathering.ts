@@ -1,4 +1,3 @@
-import { keepYoungSpace } from '../engine.ts'
 import { type LongText, longTextLength, pieceLength, piecesOf } from '../text.ts'
 
 /** To be ended once, by either. */
@@ -36,7 +35,6 @@ export function createTextGathering(): TextGathering {
       if (length < longTextLength) return
       stored ??= []
       if (length - storedLength < pieceLength) return
-      keepYoungSpace()
       store(false)
     },
     text() {
