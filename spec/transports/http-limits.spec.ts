@@ -140,17 +140,57 @@ for (const connection of ['keep-alive', 'close']) {
   })
 }
 
+/** A client that goes on sending when the server has ended its half; resolves to the milliseconds until that fails. */
+function halfOpen(t: TestContext, { port }: Endpoint) {
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.on('error', () => {}).resume()
+  t.after(() => socket.destroy())
+  const dripUntilClosed = async (bytes: string) => {
+    const startedMs = performance.now()
+    const drip = setInterval(() => socket.write(bytes), 20)
+    await new Promise((resolve) => {
+      socket.once('close', resolve)
+      setTimeout(resolve, 6_000).unref()
+    })
+    clearInterval(drip)
+    return performance.now() - startedMs
+  }
+  return { socket, dripUntilClosed }
+}
+
+const nope = ({ port }: Endpoint) => `GET /nope HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n\r\n`
+
 test('who is refused, half closed, and goes on sending is cut off too', async (t) => {
   const server = await started(t, endlessly().run)
-  const socket = connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true })
-  const startedMs = performance.now()
-  socket.on('error', () => {}).resume()
-  socket.write(head(server, 'Connection: close', 'Content-Length: 9999999999\r\n\r\n'))
-  const drip = setInterval(() => socket.write('x'), 20)
-  await new Promise((resolve) => socket.once('close', resolve))
-  clearInterval(drip)
-  const tookMs = performance.now() - startedMs
-  assert.ok(tookMs >= 1_500 && tookMs < 4_500, `${tookMs} ms`)
+  for (const before of ['', nope(server)]) {
+    const { socket, dripUntilClosed } = halfOpen(t, server)
+    socket.write(before + head(server, 'Connection: close', 'Content-Length: 9999999999\r\n\r\n'))
+    const tookMs = await dripUntilClosed('x')
+    assert.ok(tookMs >= 1_500 && tookMs < 4_500, `${tookMs} ms`)
+  }
+})
+
+test('several that are refused together leave the connection as it was', async (t) => {
+  const server = await started(t, endlessly().run)
+  const { socket, dripUntilClosed } = halfOpen(t, server)
+  socket.write(nope(server).repeat(2))
+  await once(socket, 'data')
+  socket.write(`GET /health HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\nConnection: close\r\n\r\n`)
+  const tookMs = await dripUntilClosed('\r\n')
+  assert.ok(tookMs < 1_500, `${tookMs} ms`)
+})
+
+test('what comes behind an answer that ends the connection is not begun', async (t) => {
+  const { state, run } = endlessly()
+  const server = await started(t, run)
+  const { socket, dripUntilClosed } = halfOpen(t, server)
+  const ended = once(socket, 'end')
+  socket.write(head(server, 'Content-Type: text/plain', 'Expect: 100-continue', 'Content-Length: 10\r\n\r\n'))
+  await ended
+  const params = { name: 'createCompletion', arguments: { prompt: 'x' } }
+  socket.write(`${'x'.repeat(10)}${bytesOf(server, modern('tools/call', params))}`)
+  assert.ok((await dripUntilClosed('\r\n')) < 1_500)
+  assert.equal(state.begun, 0)
 })
 
 test('an answer that takes long becomes a stream, which lives', async (t) => {

@@ -195,6 +195,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   }
 
   const handle = (request: IncomingMessage, response: ServerResponse, waits: boolean) => {
+    // Behind an answer that ends the connection nothing more can be said.
+    if (request.socket.writableEnded) return void request.socket.destroy()
     const checked = isClosing ? { refused: closing } : checkHead(request, rules)
     // Who waits to be asked for a body and is refused may send it or not: the connection cannot tell.
     if (isClosing || ('refused' in checked && waits)) response.setHeader('connection', 'close')
@@ -265,12 +267,14 @@ export async function serveHttp(
  */
 function linger(request: IncomingMessage): void {
   const { socket } = request
-  const { destroySoon } = socket
-  socket.destroySoon = () => socket.end()
+  const endOnly = () => void socket.end()
+  socket.destroySoon = endOnly
   const timer = setTimeout(() => socket.destroy(), lingerMs)
   request.once('close', () => {
     clearTimeout(timer)
-    socket.destroySoon = destroySoon
+    // Another request may stand behind this one, and be refused as well.
+    if (socket.destroySoon !== endOnly) return
+    Reflect.deleteProperty(socket, 'destroySoon')
     if (socket.writableEnded) socket.destroySoon()
   })
   request.resume()
