@@ -31,7 +31,9 @@ const youngSpace = `
 const run = (script: string) =>
   execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { encoding: 'utf8' })
 
-test('the space of young objects does not grow while it is kept, and grows again a second later', () => {
+const untried = !/^1[23]\./.test(process.versions.v8)
+
+test('the space of young objects does not grow while it is kept, and again a second later', { skip: untried }, () => {
   const output = run(youngSpace)
   const { before, kept, grown } = JSON.parse(output)
   assert.ok(kept <= before * 1.5 && grown >= kept * 2, output)
@@ -54,6 +56,6 @@ const parser = `
   console.log(JSON.stringify([before, during, isTaken()]))
 `
 
-test('what is set while the parser is compiled is as it was a turn later', () => {
+test('what is set while the parser is compiled is as it was a turn later', { skip: untried }, () => {
   assert.deepEqual(JSON.parse(run(parser)), [true, false, true])
 })

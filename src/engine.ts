@@ -32,8 +32,8 @@ export function keepYoungSpace(): void {
 }
 
 /**
- * What is compiled of WebAssembly in this turn is not compiled a second time, however often it runs: undici's parser, which
- * is some microseconds of a call, would take 8 MB and a tenth of a second of another thread in the middle of a long answer.
+ * What is compiled of WebAssembly in this turn is not soon compiled a second time: undici's parser, which is some
+ * microseconds of a call, would take 8 MB and a tenth of a second of another thread in the middle of the first long answer.
  * `scripts/build.mjs` puts the call where undici compiles it.
  */
 export function skipSecondCompiler(): void {

@@ -34,8 +34,7 @@ export function createTextGathering(): TextGathering {
       length += text.length
       if (length < longTextLength) return
       stored ??= []
-      if (length - storedLength < pieceLength) return
-      store(false)
+      if (length - storedLength >= pieceLength) store(false)
     },
     text() {
       if (!stored) return strings.join('')
