@@ -18,17 +18,18 @@ export function writeParsed(): void {
 }
 
 /**
- * Keeps the space of young objects at its size for as long as this is called again and again. It doubles as soon as some
- * have outlived a few cleanings, which pays where many calls are served at once; of one long answer's garbage, it would only
- * hold more.
+ * Holds V8 to little memory for as long as this is called again and again. Its space of young objects does not grow: it
+ * doubles as soon as some have outlived a few cleanings, which pays where many calls are served at once, but of one long
+ * answer's garbage only holds more. And it marks what lives only when the heap is nearly at its limit: what is stored while
+ * it marks, which is megabytes then, stays until it marks again.
  */
-export function keepYoungSpace(): void {
-  if (keeping) return void keeping.refresh()
-  set(`${growth}=1`)
-  keeping = setTimeout(() => {
-    keeping = undefined
-    set(`${growth}=${usualGrowth}`)
-  }, keepingMs).unref()
+export function spareMemory(): void {
+  if (sparing) return void sparing.refresh()
+  set(...sparingFlags.map(({ name, sparing }) => `${name}=${sparing}`))
+  sparing = setTimeout(() => {
+    sparing = undefined
+    set(...sparingFlags.map(({ name, usual }) => `${name}=${usual}`))
+  }, sparingMs).unref()
 }
 
 /**
@@ -51,10 +52,14 @@ const flags = [
   '--no-parallel-scavenge',
 ]
 
-const growth = '--semi-space-growth-factor'
-const usualGrowth = 2
-const keepingMs = 1_000
-let keeping: NodeJS.Timeout | undefined
+const sparingFlags = [
+  { name: '--semi-space-growth-factor', sparing: 1, usual: 2 },
+  // In per cent of the way to the limit; usually V8's own affair.
+  { name: '--incremental-marking-soft-trigger', sparing: 90, usual: 0 },
+  { name: '--incremental-marking-hard-trigger', sparing: 95, usual: 0 },
+]
+const sparingMs = 1_000
+let sparing: NodeJS.Timeout | undefined
 
 const budget = '--wasm-tiering-budget'
 const usualBudget = 13_000_000

@@ -1,5 +1,5 @@
 import { systemClock } from '../clock.ts'
-import { keepYoungSpace } from '../engine.ts'
+import { spareMemory } from '../engine.ts'
 
 /** Bytes of a body that may wait for their reader before the socket is paused. */
 const highWaterBytes = 256 * 1024
@@ -81,7 +81,7 @@ export function createBody(connection: Connection): Body {
       if (queuedBytes > highWaterBytes) connection.pause()
       if (ready) return
       if (queuedBytes >= readBytes) {
-        keepYoungSpace()
+        spareMemory()
         // In a turn of its own: what comes without a pause would keep everything else from its turn.
         waking ??= setImmediate(arrived)
         return
