@@ -1,6 +1,6 @@
 // Measures the built gateway on this machine, over loopback alone: its start, its calls, its streams, its memory.
 //   make bench, or: node --import tsx scripts/bench.ts, with
-//     --quick             half a minute in the place of two and a half
+//     --quick             fewer rounds
 //     --json FILE         all figures also as JSON
 //     --only PART,PART    some parts alone
 //     --program FILE      another build

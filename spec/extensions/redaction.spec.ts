@@ -95,6 +95,13 @@ test('tokens with their probabilities are kept, unless a key is spread over them
   assert.ok(!dropped.events.includes(tokens))
 })
 
+test('tokens with their probabilities are kept, however many', async () => {
+  const tokens = Array.from({ length: 150_000 }, (): Event => ({ type: 'logprobs', tokens: [] }))
+  const { events, error } = await through([...tokens, finish])
+  assert.equal(error, undefined)
+  assert.equal(events.length, tokens.length + 1)
+})
+
 test('a key in a block of thoughts, which is else handed on as it came', async () => {
   const block = (...members: [string, unknown][]): Event => ({
     type: 'reasoning-block',

@@ -22,8 +22,8 @@ export function withRedaction(secrets: Secrets): Middleware {
       if (text !== '') events.push({ type: 'text-delta', text })
       const thought = thoughts.end()
       if (thought !== '') events.push({ type: 'reasoning-delta', text: thought })
-      // Tokens are too short to be told from a key, one by one.
-      if (!words.found) events.push(...measured.splice(0))
+      // Tokens are too short to be told from a key, one by one. They may be too many to be arguments of one call.
+      if (!words.found) for (const event of measured.splice(0)) events.push(event)
       if (!told && (words.found || thoughts.found)) {
         told = true
         events.push({ type: 'warning', message: 'a key was taken out of the answer' })
@@ -38,8 +38,10 @@ export function withRedaction(secrets: Secrets): Middleware {
           const text = stream.push(event.text)
           if (text !== '') passed.push(text === event.text ? event : { ...event, text })
         } else if (event.type === 'logprobs') measured.push(event)
-        else if (event.type === 'finish') passed.push(...rest(), event)
-        else passed.push(cleaned(event, secrets))
+        else {
+          if (event.type === 'finish') for (const last of rest()) passed.push(last)
+          passed.push(cleaned(event, secrets))
+        }
       }
       return nonEmpty(passed)
     }
