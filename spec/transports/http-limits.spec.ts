@@ -193,6 +193,64 @@ test('what comes behind an answer that ends the connection is not begun', async 
   assert.equal(state.begun, 0)
 })
 
+test('what comes behind such an answer is not begun either while the answer itself waits for an earlier one', async (t) => {
+  const { state, run } = endlessly()
+  const server = await started(t, run)
+  const call = bytesOf(server, modern('tools/call', { name: 'createCompletion', arguments: { prompt: 'x' } }))
+  const refused = head(server, 'Content-Type: text/plain', 'Expect: 100-continue', 'Content-Length: 10\r\n\r\n')
+  const { socket } = halfOpen(t, server)
+  socket.write(call + refused + 'x'.repeat(10) + call)
+  await until(() => state.begun > 0)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  assert.deepEqual(state, { begun: 1, ended: 0 })
+})
+
+test('who is refused behind a call that takes long does not lose its answer', async (t) => {
+  const server = await started(t, async function* () {
+    await new Promise((resolve) => setTimeout(resolve, 2_300))
+    yield {}
+    return said('at last')
+  })
+  const call = bytesOf(server, modern('tools/call', { name: 'createCompletion', arguments: { prompt: 'x' } }))
+  const { socket, dripUntilClosed } = halfOpen(t, server)
+  let heard = ''
+  socket.on('data', (bytes) => (heard += bytes))
+  socket.write(call + head(server, 'Content-Type: text/plain', 'Content-Length: 1000000\r\n\r\n'))
+  const tookMs = await dripUntilClosed('x')
+  assert.match(heard, /at last.*HTTP\/1\.1 415 /s)
+  assert.ok(tookMs >= 3_500 && tookMs < 6_000, `${tookMs} ms`)
+})
+
+test('empty lines between requests are no sign of life', async (t) => {
+  const server = await started(t, endlessly().run, { headMs: 100 })
+  const { socket, dripUntilClosed } = halfOpen(t, server)
+  socket.write(bytesOf(server, modern('server/discover')))
+  await once(socket, 'data')
+  const tookMs = await dripUntilClosed('\r\n')
+  assert.ok(tookMs >= 300 && tookMs < 3_000, `${tookMs} ms`)
+})
+
+test('empty lines of one that reads nothing are no sign of life', async (t) => {
+  const { state, run } = endlessly()
+  const server = await started(t, run, { headMs: 100, stalledMs: 60_000 })
+  const { socket, dripUntilClosed } = halfOpen(t, server)
+  socket.write(bytesOf(server, modern('tools/call', { name: 'createCompletion', arguments: { prompt: 'x' } })))
+  await until(() => state.begun > 0)
+  const tookMs = await dripUntilClosed('\r\n')
+  assert.ok(tookMs >= 300 && tookMs < 3_000, `${tookMs} ms`)
+  await until(() => state.ended > 0)
+})
+
+test('a client that asks again and again, and sends nothing else, is served for as long as it likes', async (t) => {
+  const server = await started(t, endlessly().run, { headMs: 50 })
+  const { socket } = halfOpen(t, server)
+  for (let request = 0; request < 12; request++) {
+    socket.write(bytesOf(server, modern('server/discover')))
+    assert.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 200 /)
+    await new Promise((resolve) => setTimeout(resolve, 60))
+  }
+})
+
 test('an answer that takes long becomes a stream, which lives', async (t) => {
   const end = gate()
   const server = await started(

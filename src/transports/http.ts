@@ -16,6 +16,7 @@ import { crashExitCode, drainMs, finishInFlight, graceMs, onEnding, settlesWithi
 import { type BodyLimits, createBodyReader } from './http-body.ts'
 import { type Authority, checkHead, healthPath, pathOf, type Refused } from './http-checks.ts'
 import { createReply, unkept } from './http-reply.ts'
+import { endStrays } from './http-strays.ts'
 
 /** The value of a header, by its name in lower case. */
 export type Headers = (name: string) => string | undefined
@@ -102,6 +103,8 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   const asked = new Map<Socket, Set<() => void>>()
   const dispatchers = new Set<Dispatcher>()
   const answers = new Set<Promise<void>>()
+  /** Those that end behind an answer which has been decided, and may still wait behind another. */
+  const ending = new WeakSet<Socket>()
   let atWork = 0
   let isClosing = false
 
@@ -114,6 +117,7 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   })
   server.maxConnections = limits.maxConnections
   server.timeout = limits.stalledMs
+  const stopWatching = endStrays(server, limits.headMs)
   server.on('connection', (socket) => {
     const withdrawals = new Set<() => void>()
     asked.set(socket, withdrawals)
@@ -141,7 +145,7 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     response.end(line)
   }
   const refuse = (request: IncomingMessage, response: ServerResponse, { status, sentence, headers }: Refused) => {
-    if (!request.complete) linger(request)
+    if (!request.complete) linger(request, response)
     answer(response, status, failure(undefined, new RpcError(invalidRequest, `Refused: ${sentence}`)), headers)
   }
 
@@ -197,9 +201,13 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   const handle = (request: IncomingMessage, response: ServerResponse, waits: boolean) => {
     // Behind an answer that ends the connection nothing more can be said.
     if (request.socket.writableEnded) return void request.socket.destroy()
+    if (ending.has(request.socket)) return void request.resume()
     const checked = isClosing ? { refused: closing } : checkHead(request, rules)
     // Who waits to be asked for a body and is refused may send it or not: the connection cannot tell.
-    if (isClosing || ('refused' in checked && waits)) response.setHeader('connection', 'close')
+    if (isClosing || ('refused' in checked && waits)) {
+      response.setHeader('connection', 'close')
+      ending.add(request.socket)
+    }
     if ('refused' in checked) return refuse(request, response, checked.refused)
     const { caller } = checked
     if (waits) response.writeContinue()
@@ -221,6 +229,7 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     port,
     async close(patienceMs) {
       isClosing = true
+      stopWatching()
       server.close()
       const idle = Promise.all([...dispatchers].map((dispatcher) => dispatcher.drain()))
       await finishInFlight(idle, interrupt, patienceMs)
@@ -229,6 +238,7 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
       server.closeAllConnections()
     },
     abandon() {
+      stopWatching()
       for (const dispatcher of dispatchers) dispatcher.cancel()
       server.closeAllConnections()
     },
@@ -262,14 +272,19 @@ export async function serveHttp(
 }
 
 /**
- * Reads on for a while what will not be used. Where the connection ends behind the answer, it ends in one direction until
- * then: a client whose bytes meet a closed socket is reset, and may never come to read why it is refused.
+ * Reads on what will not be used, until a while after the answer has gone out, which may wait behind that to another request.
+ * Where the connection ends behind it, it ends in one direction until then: a client whose bytes meet a closed socket is
+ * reset, and may never come to read why it is refused.
  */
-function linger(request: IncomingMessage): void {
+function linger(request: IncomingMessage, response: ServerResponse): void {
   const { socket } = request
   const endOnly = () => void socket.end()
   socket.destroySoon = endOnly
-  const timer = setTimeout(() => socket.destroy(), lingerMs)
+  let timer: NodeJS.Timeout | undefined
+  response.once('finish', () => {
+    // Node does not tell of the end of a request whose connection is gone by then: the timer may be all that is left of it.
+    if (!request.closed) timer = setTimeout(() => socket.destroy(), lingerMs).unref()
+  })
   request.once('close', () => {
     clearTimeout(timer)
     // Another request may stand behind this one, and be refused as well.
