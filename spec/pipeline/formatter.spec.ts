@@ -106,6 +106,14 @@ test('an answer without a word is an empty text', async () => {
   assertFits('createCompletion', result)
 })
 
+test('an answer of very many pictures is whole', async () => {
+  const part = { type: 'image', data: 'x', mimeType: 'image/png' } as const
+  const pictures = Array.from({ length: 150_000 }, (): Event => ({ type: 'content', part }))
+  const { result } = await complete([...pictures, { type: 'finish', reason: 'stop' }])
+  assert.equal(result.isError, undefined)
+  assert.equal(result.content.length, 150_001)
+})
+
 test('nobody listens: no steps', async () => {
   const { steps, result } = await complete([served, text('a'), { type: 'reasoning-delta', text: 'b' }, stop], {}, false)
   assert.deepEqual(steps, [])

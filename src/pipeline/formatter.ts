@@ -136,8 +136,11 @@ export async function* formatCompletion({ events, now, streaming }: Answering): 
     const content: ContentBlock[] = [{ type: 'text', text }]
     // A client that reads content alone would otherwise not see that tools are wanted.
     if (toolCalls.length > 0) content.push({ type: 'text', text: JSON.stringify({ toolCalls }) })
-    content.push(...media, ...linksOf(citations))
-    return { content, structuredContent: completion, ...historyOf(served.met) }
+    return {
+      content: content.concat(media, linksOf(citations)),
+      structuredContent: completion,
+      ...historyOf(served.met),
+    }
   } catch (error) {
     return formatFault(error, elapsed(startedMs, now), words.text())
   }
