@@ -12,9 +12,9 @@ export function tuneEngine(): void {
   set(...flags)
 }
 
-/** Writes what Node keeps of parsed code. It is only good for the settings under which it is written. */
+/** Writes what Node keeps of parsed code, unless settings have changed: it is only good for those under which it was parsed. */
 export function writeParsed(): void {
-  process.getBuiltinModule('node:module').flushCompileCache?.()
+  if (!isChanged) process.getBuiltinModule('node:module').flushCompileCache?.()
 }
 
 /**
@@ -69,7 +69,7 @@ let isChanged = false
 
 /** Changes settings under which code may be parsed from then on. */
 function set(...changed: string[]): void {
-  if (!isChanged) writeParsed()
+  writeParsed()
   isChanged = true
   apply(changed)
 }
