@@ -8,15 +8,27 @@ export function stepping<T>(
   next: () => Promise<IteratorResult<T>>,
   leave: () => unknown,
 ): AsyncIterableIterator<T, undefined> {
-  const iterator: AsyncIterableIterator<T, undefined> = {
-    next,
-    async return() {
-      await leave()
-      return over
-    },
-    [Symbol.asyncIterator]: () => iterator,
+  return new Stepping(next, leave)
+}
+
+/** A class, because a literal with a computed name is several times as dear, and every call makes a dozen of these. */
+class Stepping<T> implements AsyncIterableIterator<T, undefined> {
+  readonly next: () => Promise<IteratorResult<T>>
+  private readonly leave: () => unknown
+
+  constructor(next: () => Promise<IteratorResult<T>>, leave: () => unknown) {
+    this.next = next
+    this.leave = leave
   }
-  return iterator
+
+  async return() {
+    await this.leave()
+    return over
+  }
+
+  [Symbol.asyncIterator]() {
+    return this
+  }
 }
 
 /** Leaves values for good because of an error, which is told even where leaving them fails too. */

@@ -25,7 +25,7 @@ export type StreamRedaction = {
   push(text: string): string
   /** What was still held back. */
   end(): string
-  readonly found: boolean
+  found(): boolean
 }
 
 export type Binding = { provider: string; baseUrl: string; source: KeySource }
@@ -97,9 +97,7 @@ export function createSecrets(bindings: readonly Binding[], others: readonly str
           held = ''
           return rest
         },
-        get found() {
-          return found
-        },
+        found: () => found,
       }
     },
     keyFor(provider, url) {

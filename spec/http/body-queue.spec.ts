@@ -35,7 +35,7 @@ test('the same bytes, of which no more than 16 KiB come at once', async () => {
       const { body } = started()
       for (const size of sizes) body.push(bytes(size))
       body.end()
-      const read = await rest(body)
+      const read = await rest(body.bytes)
       assert.ok(read.every(({ length }) => length <= 16_384))
       assert.ok(Buffer.concat(read).equals(Buffer.concat(sizes.map(bytes))))
     }),
@@ -48,7 +48,7 @@ test('what came in small pieces comes together', async () => {
   for (let piece = 0; piece < 1_000; piece++) body.push(bytes(10))
   body.end()
   assert.deepEqual(
-    (await rest(body)).map(({ length }) => length),
+    (await rest(body.bytes)).map(({ length }) => length),
     [10_000],
   )
 })
@@ -58,11 +58,11 @@ test('a reader that is behind pauses the socket, and one that has caught up lets
   for (let chunk = 0; chunk < 5; chunk++) body.push(bytes(60_000))
   assert.ok(connection.paused)
   let read = 0
-  while (connection.paused) read += (await body.next()).value.length
+  while (connection.paused) read += (await body.bytes.next()).value.length
   assert.ok(read > 200_000 && read < 300_000, `${read} bytes read`)
   body.end()
   assert.equal(
-    (await rest(body)).reduce((sum, { length }) => sum + length, read),
+    (await rest(body.bytes)).reduce((sum, { length }) => sum + length, read),
     300_000,
   )
   assert.equal(connection.pauses, 1)
@@ -74,7 +74,7 @@ test('what came before a fault comes before it', async () => {
   body.fail(new Error('broken'))
   let read = 0
   await assert.rejects(async () => {
-    for (;;) read += (await body.next()).value.length
+    for (;;) read += (await body.bytes.next()).value.length
   }, /broken/)
   assert.equal(read, 40_000)
 })
@@ -82,7 +82,7 @@ test('what came before a fault comes before it', async () => {
 test('who has left reads nothing more', async () => {
   const { body } = started()
   body.push(bytes(40_000))
-  await body.next()
-  await body.return?.()
-  assert.deepEqual(await body.next(), { done: true, value: undefined })
+  await body.bytes.next()
+  await body.bytes.return?.()
+  assert.deepEqual(await body.bytes.next(), { done: true, value: undefined })
 })

@@ -18,7 +18,7 @@ function held(events: readonly Event[]) {
 test('a short answer is handed on as it came, together', () => {
   const events = [{ type: 'response', requestId: 'r' } as const, word('a'), thought('b'), word('c'), finish]
   const holding = held(events)
-  assert.equal(holding.isLong, false)
+  assert.equal(holding.isLong(), false)
   assert.equal(holding.requestId(), 'r')
   assert.equal(holding.text(), 'ac')
   assert.deepEqual([...holding.release(served)], [[served, ...events]])
@@ -31,7 +31,7 @@ test('a long answer comes in the same order, its text in pieces', () => {
   for (let at = 0; at < 300; at++) events.push(thought(`😀${at}`.repeat(300)))
   events.push({ type: 'step' }, word('the end'), finish)
   const holding = held(events)
-  assert.equal(holding.isLong, true)
+  assert.equal(holding.isLong(), true)
   assert.equal(holding.requestId(), 'r')
   const batches = [...holding.release(served)]
   assert.ok(batches.every((batch) => batch.length > 0))

@@ -23,8 +23,8 @@ export function withRedaction(secrets: Secrets): Middleware {
       const thought = thoughts.end()
       if (thought !== '') events.push({ type: 'reasoning-delta', text: thought })
       // Tokens are too short to be told from a key, one by one. They may be too many to be arguments of one call.
-      if (!words.found) for (const event of measured.splice(0)) events.push(event)
-      if (!told && (words.found || thoughts.found)) {
+      if (!words.found()) for (const event of measured.splice(0)) events.push(event)
+      if (!told && (words.found() || thoughts.found())) {
         told = true
         events.push({ type: 'warning', message: 'a key was taken out of the answer' })
       }

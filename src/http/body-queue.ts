@@ -1,5 +1,6 @@
 import { systemClock } from '../clock.ts'
 import { spareMemory } from '../engine.ts'
+import { stepping } from '../iteration.ts'
 
 /** Bytes of a body that may wait for their reader before the socket is paused. */
 const highWaterBytes = 256 * 1024
@@ -20,7 +21,8 @@ const lingerMs = 100
 const lingerBytes = 64 * 1024
 
 /** The bytes of an answer: put in by the socket, taken out by one reader. */
-export type Body = AsyncIterableIterator<Uint8Array> & {
+export type Body = {
+  readonly bytes: AsyncIterableIterator<Uint8Array>
   push(chunk: Uint8Array): void
   end(): void
   fail(fault: unknown): void
@@ -69,7 +71,21 @@ export function createBody(connection: Connection): Body {
     if (failure) throw failure.fault
     return { done: true, value: undefined }
   }
-  const body: Body = {
+  const next = () => {
+    if (ready) return new Promise<IteratorResult<Uint8Array>>((resolve) => resolve(take()))
+    return new Promise<void>((resolve) => (wake = resolve)).then(take)
+  }
+  const leave = () => {
+    clearTimeout(rest)
+    queue = []
+    if (ended || failure || lingering) return
+    lingering = true
+    queuedBytes = 0
+    if (connection.paused) connection.resume()
+    setTimeout(() => ended || connection.abort(new Error('unread')), lingerMs).unref()
+  }
+  return {
+    bytes: stepping(next, leave),
     push(chunk) {
       queuedBytes += chunk.length
       if (lingering) {
@@ -98,24 +114,7 @@ export function createBody(connection: Connection): Body {
       failure = { fault }
       arrived()
     },
-    next() {
-      if (ready) return new Promise((resolve) => resolve(take()))
-      return new Promise<void>((resolve) => (wake = resolve)).then(take)
-    },
-    async return() {
-      clearTimeout(rest)
-      queue = []
-      if (!ended && !failure && !lingering) {
-        lingering = true
-        queuedBytes = 0
-        if (connection.paused) connection.resume()
-        setTimeout(() => ended || connection.abort(new Error('unread')), lingerMs).unref()
-      }
-      return { done: true, value: undefined }
-    },
-    [Symbol.asyncIterator]: () => body,
   }
-  return body
 }
 
 /** Takes the beginning of what is queued, as one. */

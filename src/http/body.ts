@@ -21,7 +21,7 @@ export type TextDecoding = {
 /** Bytes to text across chunk boundaries: the same text for every way of cutting them, faulty ones included. */
 export function createTextDecoding(): TextDecoding {
   const decoder = new TextDecoder('utf-8', { fatal: true })
-  let pending: Uint8Array = new Uint8Array()
+  let pending = noBytes
   const decoding: TextDecoding = {
     fault: undefined,
     decode(chunk) {
@@ -32,7 +32,7 @@ export function createTextDecoding(): TextDecoding {
         return text
       } catch {
         decoding.fault = badEncoding()
-        return validBeginning(Buffer.concat([pending, chunk ?? new Uint8Array()]))
+        return validBeginning(Buffer.concat([pending, chunk ?? noBytes]))
       }
     },
   }
@@ -43,16 +43,19 @@ export function badEncoding(): Fault {
   return new Fault('invalid_response', 'the answer holds bytes that are not UTF-8', { cause: 'bad_encoding' })
 }
 
+const noBytes: Uint8Array = new Uint8Array()
+
 /** The bytes of a character that the chunk has begun and not finished; at most three. */
 function unfinished(before: Uint8Array, chunk: Uint8Array): Uint8Array {
+  if ((chunk.at(-1) ?? 0x80) < 0x80) return noBytes
   const tail = chunk.length >= 3 ? chunk.subarray(-3) : Buffer.concat([before, chunk]).subarray(-3)
   for (let length = 1; length <= tail.length; length++) {
     const lead = tail[tail.length - length] as number
     const needed = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1
     if (lead < 0x80) break
-    if (needed > 1) return needed > length ? Uint8Array.from(tail.subarray(-length)) : new Uint8Array()
+    if (needed > 1) return needed > length ? Uint8Array.from(tail.subarray(-length)) : noBytes
   }
-  return new Uint8Array()
+  return noBytes
 }
 
 /** Bytes that are no UTF-8 do not come back the same: all before the first difference was sound. */

@@ -1,4 +1,5 @@
 import { subscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
 import type { Dispatcher } from 'undici'
 import Agent from 'undici/lib/dispatcher/agent.js'
 import { systemClock } from '../clock.ts'
@@ -12,10 +13,21 @@ const connectTimeoutMs = 10_000
 /** That the server has closed a kept connection is known within a way there and back; later, it had read the request. */
 const maxStaleMs = 1_000
 
+/**
+ * All sockets read into one buffer, and what one has read is copied out before the next one reads. Node would take as much
+ * for every reading, cut it to what has come, and give the rest back: of an answer of a kilobyte, that costs more than a copy.
+ */
+const reading = {
+  buffer: Buffer.allocUnsafeSlow(64 * 1024),
+  callback(this: Socket, count: number, bytes: Uint8Array): boolean {
+    return this.push(Buffer.from(bytes.subarray(0, count)))
+  },
+}
+
 const settings = {
   // HTTP/1.1: a cancelled call must close its own socket, and with it the spending.
   allowH2: false,
-  connect: { timeout: connectTimeoutMs },
+  connect: { timeout: connectTimeoutMs, onread: reading },
   // Silence is measured in http/timeouts.ts, which can tell first byte, idle and a slow reader apart.
   headersTimeout: 0,
   bodyTimeout: 0,
@@ -72,7 +84,7 @@ subscribe('undici:request:create', (message) => {
 subscribe('undici:client:sendHeaders', (message) => {
   const { request, socket } = message as { request: object; socket: object }
   if (used.has(socket)) onKept.add(request)
-  used.add(socket)
+  else used.add(socket)
 })
 
 function exchange(
@@ -121,7 +133,7 @@ function exchange(
         onResponseStart(controller, status, headers) {
           if (status < 200) return
           body = createBody(controller)
-          resolve({ status, headers: firstValues(headers), body })
+          resolve({ status, headers: firstValues(headers), body: body.bytes })
         },
         onResponseData(_, chunk) {
           body?.push(chunk)
@@ -154,13 +166,13 @@ function placeOf(url: string): { origin: string; path: string } {
   return place
 }
 
+/** undici makes them anew for every answer, with names in lower case: of what is repeated, the first is kept in its place. */
 function firstValues(headers: Record<string, string | string[] | undefined>): Record<string, string> {
-  const values: Record<string, string> = Object.create(null)
-  for (const [name, value] of Object.entries(headers)) {
-    const first = Array.isArray(value) ? value[0] : value
-    if (first !== undefined) values[name.toLowerCase()] = first
+  for (const name in headers) {
+    const value = headers[name]
+    if (Array.isArray(value)) headers[name] = value[0]
   }
-  return values
+  return headers as Record<string, string>
 }
 
 /** Whoever aborts may say why with a Fault; without one the caller has gone. */

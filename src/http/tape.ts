@@ -39,7 +39,7 @@ const keptFamilies = /^(?:x-ratelimit|anthropic-ratelimit|openai-processing)/
 /** What takes keys out of what is kept: of a text, and of one in pieces. */
 export type Redaction = {
   redact(text: string): string
-  redactStream(): { push(text: string): string; end(): string; readonly found: boolean }
+  redactStream(): { push(text: string): string; end(): string; found(): boolean }
 }
 
 /**
@@ -131,7 +131,7 @@ function cleaned({ request, response }: Exchange, { redactStream }: Redaction): 
     return chunkOf(Buffer.from(text, 'latin1'), chunk.afterMs)
   })
   // The boundaries are kept as they came unless a key had to be taken out.
-  return stream.found ? { request, response: { ...response, chunks } } : { request, response }
+  return stream.found() ? { request, response: { ...response, chunks } } : { request, response }
 }
 
 function chunkOf(bytes: Uint8Array, afterMs: number): Chunk {

@@ -5,7 +5,7 @@ import { createTextGathering, type TextGathering } from './text-gathering.ts'
 /** Events that wait until it is certain that they will not be taken back. */
 export type Holding = {
   add(event: Event): void
-  readonly isLong: boolean
+  isLong(): boolean
   /** In order, behind the one that is given; of long text not much at once. To be taken once. */
   release(first: Event): Iterable<Events>
   requestId(): string | undefined
@@ -34,9 +34,7 @@ export function createHolding(events: Event[]): Holding {
   }
 
   return {
-    get isLong() {
-      return length >= longTextLength
-    },
+    isLong: () => length >= longTextLength,
     add(event) {
       const isDelta = event.type === 'text-delta' || event.type === 'reasoning-delta'
       if (isDelta) length += event.text.length

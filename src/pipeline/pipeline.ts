@@ -81,6 +81,8 @@ export function createPipeline({ router, translate, directory, clock }: Parts): 
       if (delivered || !next.value.some(({ type }) => type === 'served')) return next
       delivered = true
       router.observe(route, clock.now() - routedMs)
+      // The first that came to mind, as nearly always.
+      if (at === 0 && route === found[0]) return next
       return { done: false, value: withHistory(next.value, met, passedOver(found, route, codes)) }
     }
     const failed = async (error: unknown): Promise<IteratorResult<Events>> => {

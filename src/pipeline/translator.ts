@@ -145,7 +145,7 @@ function delivering({ held, rest }: Begun, served: Event, failed: (error: unknow
     if (!isReleased) {
       const next = released.next()
       // Of a long answer: others have their turn in between.
-      if (!next.done) return held.isLong ? turn().then(() => next) : Promise.resolve(next)
+      if (!next.done) return held.isLong() ? turn().then(() => next) : Promise.resolve(next)
       isReleased = true
     }
     return rest ? rest.next().catch(failed) : Promise.resolve(over)

@@ -94,14 +94,10 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
     if (inFlight.has(id)) {
       return reply(failure(id, new RpcError(invalidRequest, 'Invalid request: this id is already in flight')))
     }
-    // Made on demand: most requests are answered at once and never look at their signal.
-    let controller: AbortController | undefined
-    const interruption = () => (controller ??= new AbortController())
-    let silent = false
-    let settled = false
+    const exchange = new OpenExchange(id, batched, outlet, draining)
     const settle = (response: Response | undefined) => {
-      if (settled) return
-      settled = true
+      if (exchange.isOver) return
+      exchange.isOver = true
       inFlight.delete(id)
       own.delete(id)
       reply(response)
@@ -110,31 +106,15 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
       waiting = []
       for (const resume of resumed) resume()
     }
-    const exchange: Exchange = {
-      id,
-      get signal() {
-        return interruption().signal
-      },
-      get draining() {
-        return draining().signal
-      },
-      batched,
-      notify(method, params) {
-        if (!silent && !settled) outlet.send({ jsonrpc: '2.0', method, params: params as Record<string, unknown> })
-      },
-      congested: outlet.congested,
-      drained: outlet.drained,
-    }
     try {
       const result = handlers.serve(request, exchange)
       if (!(result instanceof Promise)) return reply(success(id, result))
       own.add(id)
       inFlight.set(id, {
-        abort: () => interruption().abort(),
+        abort: () => exchange.interrupt(),
         silence() {
-          silent = true
-          interruption().abort()
           settle(undefined)
+          exchange.interrupt()
         },
       })
       result.then(
@@ -203,6 +183,50 @@ export function createDispatcher(handlers: Handlers, outlet: Outlet, inFlight: I
     cancel() {
       for (const id of own) inFlight.get(id)?.silence()
     },
+  }
+}
+
+/** A class, because a getter in a literal costs each request more than all that stands beside it. */
+class OpenExchange implements Exchange {
+  readonly id: Id
+  readonly batched: boolean
+  readonly congested: Outlet['congested']
+  readonly drained: Outlet['drained']
+  /** It is answered, or nobody waits for its answer any more. */
+  isOver = false
+  private readonly send: Outlet['send']
+  private readonly closing: () => AbortController
+  private controller: AbortController | undefined
+
+  constructor(id: Id, batched: boolean, { send, congested, drained }: Outlet, closing: () => AbortController) {
+    this.id = id
+    this.batched = batched
+    this.send = send
+    this.congested = congested
+    this.drained = drained
+    this.closing = closing
+  }
+
+  /** Made on demand, as all that leads to it: most requests are answered at once and never look at their signal. */
+  private get interruption(): AbortController {
+    this.controller ??= new AbortController()
+    return this.controller
+  }
+
+  get signal(): AbortSignal {
+    return this.interruption.signal
+  }
+
+  get draining(): AbortSignal {
+    return this.closing().signal
+  }
+
+  interrupt(): void {
+    this.interruption.abort()
+  }
+
+  notify(method: string, params: object): void {
+    if (!this.isOver) this.send({ jsonrpc: '2.0', method, params: params as Record<string, unknown> })
   }
 }
 
