@@ -13,7 +13,7 @@ export type Plan = {
   sequence: number
   throughput: { rounds: number; seconds: number; windowMs: number }
   streams: { rounds: number; seconds: number; tokens: number }
-  /** As many streams, so slow that each token goes out by itself. */
+  /** As many streams, so slow that each token goes out by itself: of 2,000 tokens too, in stretches. */
   slowTokens: { warmUps: number; warmUpTokens: number; rounds: number; tokens: number }
   /** The same, a stream at a time. */
   oneStream: { rounds: number; seconds: number }
@@ -32,11 +32,11 @@ export type Plan = {
 export const wholePlan: Plan = {
   start: { rounds: 25, seconds: 11 },
   warmUp: 3_000,
-  calls: { rounds: 1_500, seconds: 5 },
+  calls: { rounds: 4_000, seconds: 10 },
   sequence: 1_000,
-  throughput: { rounds: 7, seconds: 20, windowMs: 300 },
+  throughput: { rounds: 11, seconds: 32, windowMs: 300 },
   streams: { rounds: 3, seconds: 16, tokens: 2_000 },
-  slowTokens: { warmUps: 3, warmUpTokens: 40, rounds: 3, tokens: 130 },
+  slowTokens: { warmUps: 3, warmUpTokens: 40, rounds: 5, tokens: 400 },
   oneStream: { rounds: 3, seconds: 14 },
   firstProgress: { rounds: 60, seconds: 2 },
   cancellations: { rounds: 50, seconds: 3 },
