@@ -205,6 +205,27 @@ test('what comes behind such an answer is not begun either while the answer itse
   assert.deepEqual(state, { begun: 1, ended: 0 })
 })
 
+test('of what comes behind such an answer, not any number is let in', async (t) => {
+  const { state, run } = endlessly()
+  const server = await started(t, run)
+  const { socket } = halfOpen(t, server)
+  const refused = head(server, 'Content-Type: text/plain', 'Expect: 100-continue', 'Content-Length: 10\r\n\r\n')
+  socket.write(
+    bytesOf(server, modern('tools/call', { name: 'createCompletion', arguments: { prompt: 'x' } })) + refused,
+  )
+  await until(() => state.begun > 0)
+  socket.write('x'.repeat(10))
+  const many = 'GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(2_000)
+  const isTaken = () =>
+    new Promise<boolean>((resolve) => {
+      socket.write(many, () => resolve(true))
+      setTimeout(resolve, 1_500, false).unref()
+    })
+  let taken = 0
+  while (taken < 200 && (await isTaken())) taken++
+  assert.ok(taken < 200, 'all of 400,000 requests')
+})
+
 test('who is refused behind a call that takes long does not lose its answer', async (t) => {
   const server = await started(t, async function* () {
     await new Promise((resolve) => setTimeout(resolve, 2_300))
@@ -226,6 +247,15 @@ test('empty lines between requests are no sign of life', async (t) => {
   const { socket, dripUntilClosed } = halfOpen(t, server)
   socket.write(bytesOf(server, modern('server/discover')))
   await once(socket, 'data')
+  const tookMs = await dripUntilClosed('\r\n')
+  assert.ok(tookMs >= 300 && tookMs < 3_000, `${tookMs} ms`)
+})
+
+test('empty lines behind a request that Node has answered are no sign of life', async (t) => {
+  const server = await started(t, endlessly().run, { headMs: 100 })
+  const { socket, dripUntilClosed } = halfOpen(t, server)
+  socket.write(`GET /health HTTP/1.1\r\nHost: 127.0.0.1:${server.port}\r\nExpect: something\r\n\r\n`)
+  assert.match(String((await once(socket, 'data'))[0]), /^HTTP\/1\.1 417 /)
   const tookMs = await dripUntilClosed('\r\n')
   assert.ok(tookMs >= 300 && tookMs < 3_000, `${tookMs} ms`)
 })

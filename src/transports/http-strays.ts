@@ -28,7 +28,7 @@ export function endStrays(server: Server, intervalMs: number): () => void {
       watched.isNew = false
       watched.bytesRead = socket.bytesRead
       if (isNew) watched.strayIntervals = 0
-      else if (newest?.complete && socket.bytesRead > bytesRead) watched.strayIntervals += 1
+      else if (newest?.complete !== false && socket.bytesRead > bytesRead) watched.strayIntervals += 1
       if (watched.strayIntervals === maxStrayIntervals) socket.destroy()
     }
   }, intervalMs).unref()

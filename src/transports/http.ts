@@ -117,7 +117,6 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   })
   server.maxConnections = limits.maxConnections
   server.timeout = limits.stalledMs
-  const stopWatching = endStrays(server, limits.headMs)
   server.on('connection', (socket) => {
     const withdrawals = new Set<() => void>()
     asked.set(socket, withdrawals)
@@ -131,6 +130,7 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
     // Who comes while the queue is full may be reset by the kernel, seconds later and without a word. Node's own is of 511.
     server.listen({ port: options.port, host: options.host, backlog: limits.maxConnections }, resolve)
   })
+  const stopWatching = endStrays(server, limits.headMs)
   // What goes wrong with one connection is no reason to end.
   server.on('error', () => {})
   const { port } = server.address() as AddressInfo
@@ -201,7 +201,11 @@ export async function startHttp(protocol: Protocol, options: HttpOptions): Promi
   const handle = (request: IncomingMessage, response: ServerResponse, waits: boolean) => {
     // Behind an answer that ends the connection nothing more can be said.
     if (request.socket.writableEnded) return void request.socket.destroy()
-    if (ending.has(request.socket)) return void request.resume()
+    if (ending.has(request.socket)) {
+      // It will not go out, but without its end Node would let in any number of these.
+      response.end()
+      return void request.resume()
+    }
     const checked = isClosing ? { refused: closing } : checkHead(request, rules)
     // Who waits to be asked for a body and is refused may send it or not: the connection cannot tell.
     if (isClosing || ('refused' in checked && waits)) {
