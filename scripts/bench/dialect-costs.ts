@@ -6,7 +6,8 @@ import { atMost, interleave, median, type Part, type Row, tail } from './figures
 import { type Bench, type Servers, withServers } from './plan.ts'
 import { type Repetition, streamAtOnce, width } from './streams.ts'
 
-type Subject = Servers & {
+/** What was measured of one dialect. */
+type Costs = {
   dialect: DialectName
   /** Milliseconds of a call. */
   calls: Record<'direct' | 'bare' | 'gateway', number[]>
@@ -16,44 +17,59 @@ type Subject = Servers & {
 /** What a call and a token cost in each dialect, against a pass-through that speaks the same. */
 export async function measureDialects(bench: Bench): Promise<Part[]> {
   const agent = new Agent()
+  const costs: Costs[] = []
   try {
-    return await withSubjects(bench, Object.keys(dialects) as DialectName[], async (subjects) => [
-      await measureCalls(bench, subjects, agent),
-      await measureTokens(bench, subjects),
-    ])
+    for (const dialect of Object.keys(dialects) as DialectName[]) {
+      const measure = async (servers: Servers) => {
+        const calls = await timeCalls(bench, dialect, servers, agent)
+        costs.push({ dialect, calls, streams: await runStreams(bench, servers) })
+      }
+      await withServers(bench, measure, dialect)
+    }
   } finally {
     await agent.close()
   }
+  return [describeCalls(bench, costs), describeTokens(bench, costs)]
 }
 
-/** Starts gateway and pass-through for each dialect, all for the same upstream. */
-async function withSubjects<T>(
+/** As many as stand behind a call of the part that measures one dialect alone. */
+const warmUpOf = ({ plan }: Bench) => plan.sequence + plan.warmUp
+
+async function timeCalls(
   bench: Bench,
-  [dialect, ...others]: readonly DialectName[],
-  measure: (subjects: readonly Subject[]) => Promise<T>,
-): Promise<T> {
-  if (dialect === undefined) return measure([])
-  const withServersOf = (servers: Servers) => {
-    const calls = { direct: [], bare: [], gateway: [] }
-    const subject: Subject = { ...servers, dialect, calls, streams: { bare: [], gateway: [] } }
-    return withSubjects(bench, others, (subjects) => measure([subject, ...subjects]))
-  }
-  return withServers(bench, withServersOf, dialect)
+  dialect: DialectName,
+  { gateway, bare }: Servers,
+  agent: Agent,
+): Promise<Costs['calls']> {
+  const calls: Costs['calls'] = { direct: [], bare: [], gateway: [] }
+  const request = directRequest(bench, args, dialect)
+  const cases = [
+    async () => void calls.direct.push(await askDirectly(agent, request)),
+    async () => void calls.bare.push(await timeCall(bare)),
+    async () => void calls.gateway.push(await timeCall(gateway)),
+  ]
+  for (let warmUp = 0; warmUp < warmUpOf(bench); warmUp++) for (const run of cases) await run()
+  for (const values of Object.values(calls)) values.length = 0
+  await interleave(cases, bench.plan.dialectCalls)
+  return calls
 }
 
-async function measureCalls(bench: Bench, subjects: readonly Subject[], agent: Agent): Promise<Part> {
-  const cases = subjects.flatMap(({ dialect, gateway, bare, calls }) => {
-    const request = directRequest(bench, args, dialect)
-    return [
-      async () => void calls.direct.push(await askDirectly(agent, request)),
-      async () => void calls.bare.push(await timeCall(bare)),
-      async () => void calls.gateway.push(await timeCall(gateway)),
-    ]
-  })
-  for (let warmUp = 0; warmUp < 100; warmUp++) for (const run of cases) await run()
-  for (const { calls } of subjects) for (const values of Object.values(calls)) values.length = 0
-  await interleave(cases, bench.plan.dialectCalls)
-  const rows = subjects.map(({ dialect, calls }): Row => {
+async function runStreams({ plan }: Bench, { gateway, bare }: Servers): Promise<Costs['streams']> {
+  const streams: Costs['streams'] = { bare: [], gateway: [] }
+  const { tokens } = plan.dialectStreams
+  for (const peer of [gateway, bare]) await streamAtOnce(peer, 200)
+  await interleave(
+    [
+      async () => void streams.gateway.push(await streamAtOnce(gateway, tokens)),
+      async () => void streams.bare.push(await streamAtOnce(bare, tokens)),
+    ],
+    plan.dialectStreams,
+  )
+  return streams
+}
+
+function describeCalls(bench: Bench, costs: readonly Costs[]): Part {
+  const rows = costs.map(({ dialect, calls }): Row => {
     const [direct, bare, gateway] = [tail(calls.direct), tail(calls.bare), tail(calls.gateway)]
     const added = (figures: Record<string, number>, name: string) => Number(figures[name]) - Number(direct[name])
     const ratio = added(gateway, 'p50') / added(bare, 'p50')
@@ -72,23 +88,13 @@ async function measureCalls(bench: Bench, subjects: readonly Subject[], agent: A
   return {
     title: 'Added to a call in each dialect (ms)',
     rows,
-    notes: [
-      'Over undici itself with the same bytes. Six servers are alive at once here, so that the caches are shared.',
-    ],
+    notes: [`Over undici itself with the same bytes, behind ${warmUpOf(bench)} such calls on each way.`],
   }
 }
 
-async function measureTokens(bench: Bench, subjects: readonly Subject[]): Promise<Part> {
-  const { tokens } = bench.plan.dialectStreams
-  for (const { gateway, bare } of subjects) for (const peer of [gateway, bare]) await streamAtOnce(peer, 200)
-  await interleave(
-    subjects.flatMap(({ gateway, bare, streams }) => [
-      async () => void streams.gateway.push(await streamAtOnce(gateway, tokens)),
-      async () => void streams.bare.push(await streamAtOnce(bare, tokens)),
-    ]),
-    bench.plan.dialectStreams,
-  )
-  const rows = subjects.map(({ dialect, streams }): Row => {
+function describeTokens({ plan }: Bench, costs: readonly Costs[]): Part {
+  const { tokens } = plan.dialectStreams
+  const rows = costs.map(({ dialect, streams }): Row => {
     const cost = (runs: readonly Repetition[]) =>
       median(runs.map(({ processorMs }) => (processorMs * 1000) / (width * tokens)))
     const share = cost(streams.gateway) / cost(streams.bare)

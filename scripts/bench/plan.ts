@@ -22,6 +22,7 @@ export type Plan = {
   sizes: { rounds: number; seconds: number; megabytes: number }
   /** For each size from 1 KB to 10 MB. */
   growth: { rounds: number; seconds: number }
+  /** Of each dialect. */
   dialectCalls: { rounds: number; seconds: number }
   dialectStreams: { rounds: number; seconds: number; tokens: number }
   /** Each start is that of a container. */
@@ -42,8 +43,8 @@ export const wholePlan: Plan = {
   cancellations: { rounds: 50, seconds: 3 },
   sizes: { rounds: 5, seconds: 4, megabytes: 10 },
   growth: { rounds: 9, seconds: 2 },
-  dialectCalls: { rounds: 600, seconds: 6 },
-  dialectStreams: { rounds: 3, seconds: 24, tokens: 1_000 },
+  dialectCalls: { rounds: 2_000, seconds: 5 },
+  dialectStreams: { rounds: 3, seconds: 8, tokens: 1_000 },
   image: { rounds: 25, seconds: 120 },
   imageMemory: { rounds: 5, seconds: 20 },
 }
@@ -61,8 +62,8 @@ export const quickPlan: Plan = {
   cancellations: { rounds: 20, seconds: 1 },
   sizes: { rounds: 3, seconds: 2, megabytes: 10 },
   growth: { rounds: 3, seconds: 1 },
-  dialectCalls: { rounds: 150, seconds: 2 },
-  dialectStreams: { rounds: 3, seconds: 6, tokens: 200 },
+  dialectCalls: { rounds: 150, seconds: 1 },
+  dialectStreams: { rounds: 3, seconds: 2, tokens: 200 },
   image: { rounds: 5, seconds: 20 },
   imageMemory: { rounds: 3, seconds: 5 },
 }
