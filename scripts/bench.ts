@@ -35,7 +35,7 @@ const parts: Readonly<Record<string, (bench: Bench) => Promise<Part | Part[]>>> 
 }
 const onThisMachine = Object.keys(parts).filter((name) => name !== 'image')
 
-const hangMs = 300_000
+const hangMs = 600_000
 
 const { values: options } = parseArgs({
   options: {

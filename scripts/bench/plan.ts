@@ -43,7 +43,7 @@ export const wholePlan: Plan = {
   cancellations: { rounds: 50, seconds: 3 },
   sizes: { rounds: 5, seconds: 4, megabytes: 10 },
   growth: { rounds: 9, seconds: 2 },
-  dialectCalls: { rounds: 2_000, seconds: 5 },
+  dialectCalls: { rounds: 4_000, seconds: 8 },
   dialectStreams: { rounds: 3, seconds: 8, tokens: 1_000 },
   image: { rounds: 25, seconds: 120 },
   imageMemory: { rounds: 5, seconds: 20 },
