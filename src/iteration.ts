@@ -11,7 +11,7 @@ export function stepping<T>(
   return new Stepping(next, leave)
 }
 
-/** A class, because a literal with a computed name is several times as dear, and every call makes a dozen of these. */
+/** A class, because a literal with a computed name is several times as dear, and every call makes half a dozen of these. */
 class Stepping<T> implements AsyncIterableIterator<T, undefined> {
   readonly next: () => Promise<IteratorResult<T>>
   private readonly leave: () => unknown
