@@ -65,8 +65,8 @@ if (options.megabytes !== undefined) plan.sizes.megabytes = numberOf('megabytes'
 process.on('exit', killChildren)
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130))
 
-// A measurement that hangs must not keep a processor, nor whoever waits for it.
-setTimeout(() => fail('the benchmark hangs: it was ended'), hangMs).unref()
+// A measurement that hangs must not keep a processor, nor whoever waits for it. Of a delay, some 47,000 calls wait in turn.
+setTimeout(() => fail('the benchmark hangs: it was ended'), hangMs + 60_000 * pace.delayMs).unref()
 
 const startMs = performance.now()
 const machine = {
